@@ -1,0 +1,183 @@
+package apmws
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+)
+
+// Options configure an Agent. The zero value works: it counts, and exports and
+// logs nothing.
+type Options struct {
+	// Exporters receive the transactions. Each keeps its own ids and links; none
+	// disturbs another.
+	Exporters []Exporter
+
+	// Logger receives the agent's log lines and is the parent of the logger in
+	// handlers' contexts, unless the request's context already carries one.
+	// It is used as it is. Nil: the agent logs nothing.
+	Logger *zerolog.Logger
+
+	// Messages says how messages are named, on routes without an entry in
+	// Routes.
+	Messages MessageOptions
+
+	// Routes holds the message options of routes with a protocol of their own,
+	// by the route given to Handler.
+	Routes map[string]MessageOptions
+
+	// UpgradeHeaders are names of response headers that are to reach the client
+	// in the 101 when a middleware has set them on the ResponseWriter and the
+	// WebSocket library would drop them. Set-Cookie always does. Content-*,
+	// Transfer-Encoding, Connection, Upgrade and Sec-WebSocket-* are refused:
+	// New logs a warning and leaves them out.
+	UpgradeHeaders []string
+
+	// Subprotocols are names of subprotocols that may be recorded, beside the
+	// common ones such as graphql-transport-ws. Any other is recorded as _OTHER,
+	// since some protocols carry a token in the subprotocol.
+	Subprotocols []string
+
+	// RefusalReasons are the application's own names for SetRefusalReason.
+	RefusalReasons []string
+}
+
+// MessageOptions say how the messages of a route are named and logged.
+type MessageOptions struct {
+	// Name names a message in Serve, for example JSONField("type"). Nil: every
+	// message is named _OTHER.
+	Name NameFunc
+
+	// Names are the registered names. A name that is not among them becomes
+	// _OTHER, so that peers cannot make names up; so does the name given to
+	// StartMessage.
+	Names []string
+
+	// RecordRawNames keeps the unregistered name of a message that became
+	// _OTHER, cut to 64 characters, as an attribute. The name is a part of the
+	// payload, so it is off by default.
+	RecordRawNames bool
+
+	// TraceContext extracts the W3C trace context that the peer has put into a
+	// message. Empty strings mean that there is none; a malformed traceparent is
+	// ignored and counted. Nil: none is looked for.
+	TraceContext func(typ MessageType, payload []byte) (traceparent, tracestate string)
+
+	// ContinueTrace makes a message's transaction the child of the trace context
+	// found in it. By default it is a trace of its own with a link.
+	ContinueTrace bool
+
+	// LogLevel returns the level of the "websocket message" line of a message
+	// that was handled without a failure; zerolog.Disabled writes none. Nil:
+	// none is written. Failures are always logged, at error level.
+	LogLevel func(name string) zerolog.Level
+
+	// Repanic raises a message handler's panic again after it was recorded and
+	// the connection closed with 1011. By default Serve returns it as a
+	// *PanicError.
+	Repanic bool
+}
+
+// Agent watches WebSocket connections. There is usually one per process. It is
+// safe for concurrent use.
+type Agent struct {
+	exporter       *multi
+	logger         *zerolog.Logger
+	messages       MessageOptions
+	routeOptions   map[string]MessageOptions
+	upgradeHeaders []string
+	subprotocols   names
+	reasons        names
+	registry       registry
+
+	drops coreDrops
+
+	mu     sync.Mutex
+	routes []*route
+}
+
+// coreDrops count what the core itself gave up.
+type coreDrops struct {
+	traceContexts atomic.Int64 // malformed
+	attributes    atomic.Int64 // beyond the limit
+	callbacks     atomic.Int64 // panics of a MessageOptions function
+}
+
+// New returns an Agent. It starts no goroutine; what exporters start, Shutdown
+// ends.
+func New(opts Options) *Agent {
+	a := &Agent{
+		exporter:     newMulti(opts.Exporters, opts.Logger),
+		logger:       opts.Logger,
+		messages:     opts.Messages,
+		routeOptions: opts.Routes,
+		subprotocols: newNames(append(opts.Subprotocols, commonSubprotocols...)),
+		reasons:      newNames(append(opts.RefusalReasons, refusalReasons...)),
+	}
+	a.upgradeHeaders = a.checkUpgradeHeaders(opts.UpgradeHeaders)
+	a.exporter.Attach(a)
+	return a
+}
+
+// Handler watches the WebSocket connections that next accepts or refuses. Its
+// requests that are no WebSocket handshake go to next untouched and uncounted.
+//
+// The route is the template under which everything is reported, such as "/ws"
+// or "/rooms/{id}"; never pass a raw path. next may use any library that
+// hijacks the connection, and keeps control over it: Handler adds nothing to
+// what the peers see but the Set-Cookie headers that the library would drop.
+//
+// The request's context carries the connection (FromContext), a logger
+// (zerolog.Ctx), and, until the 101 has been written, the CONNECT transaction.
+// It may be used for as long as the connection lives, from any goroutine. A
+// panic of next is recorded and raised again.
+func (a *Agent) Handler(route string, next http.Handler) http.Handler {
+	return &handler{agent: a, route: a.route(route), next: next}
+}
+
+// Stats returns the exact counters and histograms at this moment. It may be
+// called at any time and does not hold up traffic.
+func (a *Agent) Stats() Stats { return a.stats() }
+
+// Connections describes the open connections, oldest first.
+func (a *Agent) Connections() []ConnInfo { return a.registry.list() }
+
+// Flush makes the exporters send what they have buffered. It returns the errors
+// of those that failed or did not finish before ctx expired.
+func (a *Agent) Flush(ctx context.Context) error {
+	return a.exporter.Flush(ctx)
+}
+
+// Shutdown reports the counters a last time, flushes the exporters and releases
+// what they hold, all within ctx's deadline. It does not close connections:
+// close them first, so that their ends are reported too.
+func (a *Agent) Shutdown(ctx context.Context) error {
+	return a.exporter.Shutdown(ctx)
+}
+
+// route returns the route's state, the same for every call with that name.
+func (a *Agent) route(name string) *route {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.routes {
+		if r.name == name {
+			return r
+		}
+	}
+	opts, ok := a.routeOptions[name]
+	if !ok {
+		opts = a.messages
+	}
+	r := newRoute(name, opts)
+	a.routes = append(a.routes, r)
+	return r
+}
+
+func (a *Agent) routeList() []*route {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.routes[:len(a.routes):len(a.routes)]
+}

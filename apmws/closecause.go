@@ -1,0 +1,223 @@
+package apmws
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/apmws/go-apmws/apmws/semconv"
+)
+
+// CloseCause says why a connection ended. The set is closed.
+type CloseCause string
+
+// Close causes. Those whose Outcome is OutcomeFailure make an error document.
+const (
+	CauseNormal           CloseCause = "normal"
+	CauseGoingAway        CloseCause = "going_away"
+	CauseApplication      CloseCause = "application"       // the handler closed it, with a code of its own or none
+	CauseHeartbeatTimeout CloseCause = "heartbeat_timeout" // a read deadline passed while a ping was unanswered
+	CauseReadError        CloseCause = "read_error"        // the peer vanished without a close frame
+	CauseProtocolError    CloseCause = "protocol_error"
+	CauseMessageTooBig    CloseCause = "message_too_big"
+	CauseWriteError       CloseCause = "write_error"
+	CauseHandlerError     CloseCause = "handler_error" // the handler closed it with 1011
+	CausePanic            CloseCause = "panic"
+)
+
+// closeCauses is the closed set, for counters.
+var closeCauses = [...]CloseCause{
+	CauseNormal, CauseGoingAway, CauseApplication, CauseHeartbeatTimeout, CauseReadError,
+	CauseProtocolError, CauseMessageTooBig, CauseWriteError, CauseHandlerError, CausePanic,
+}
+
+// Outcome of a connection that ended for that cause. A phone that leaves
+// coverage is no failure of the server.
+func (c CloseCause) Outcome() Outcome {
+	switch c {
+	case CauseWriteError, CauseHandlerError, CausePanic:
+		return OutcomeFailure
+	case CauseHeartbeatTimeout, CauseReadError, CauseProtocolError, CauseMessageTooBig:
+		return OutcomeUnknown
+	default:
+		return OutcomeSuccess
+	}
+}
+
+// Close initiators.
+const (
+	byClient  = "client"
+	byServer  = "server"
+	byNetwork = "network"
+)
+
+// ending is the first thing that showed a connection's end.
+type ending struct {
+	how    endingKind
+	code   int    // of the first close frame; 1005 when it had none
+	reason string // as the peer or the application gave it
+	err    error  // of the read or the write
+	// failure is why the handler ended the connection, when it did so badly.
+	// It is set by Serve and Handler and outranks the close frame.
+	failure *Failure
+	cause   CloseCause // with failure
+}
+
+type endingKind uint8
+
+const (
+	endedByClose     endingKind = iota // the connection was closed without any of the below
+	endedByPeerFrame                   // a close frame came in
+	endedByOwnFrame                    // a close frame went out
+	endedByRead
+	endedByWrite
+	endedByTimeout // a read deadline; undone when another read succeeds
+)
+
+// closeSummary is what DISCONNECT says of the end.
+type closeSummary struct {
+	cause     CloseCause
+	initiator string
+	code      string
+	reason    string
+	err       error
+}
+
+// summary derives the cause. pinged says that a ping was unanswered.
+func (e *ending) summary(pinged bool) closeSummary {
+	s := closeSummary{code: semconv.None, initiator: byServer, cause: CauseApplication, err: e.err}
+	switch e.how {
+	case endedByPeerFrame:
+		s.initiator, s.cause = byClient, peerCause(e.code)
+	case endedByOwnFrame:
+		s.cause = ownCause(e.code)
+	case endedByRead:
+		s.initiator, s.cause = byNetwork, CauseReadError
+	case endedByWrite:
+		s.initiator, s.cause = byNetwork, CauseWriteError
+	case endedByTimeout:
+		s.initiator, s.cause = byNetwork, CauseReadError
+		if pinged {
+			s.cause = CauseHeartbeatTimeout
+		}
+	case endedByClose:
+	}
+	if e.how == endedByPeerFrame || e.how == endedByOwnFrame {
+		s.code = strconv.Itoa(e.code)
+		s.reason = sanitize(e.reason, maxCloseReason)
+	}
+	if e.cause != "" {
+		s.cause, s.initiator = e.cause, byServer
+	}
+	return s
+}
+
+// maxCloseReason is what a close frame can hold (RFC 6455, section 5.5.1).
+const maxCloseReason = 123 // bytes
+
+func peerCause(code int) CloseCause {
+	switch {
+	case code == websocket.CloseNormalClosure, code == websocket.CloseNoStatusReceived, code >= 3000 && code <= 4999:
+		return CauseNormal
+	case code == websocket.CloseGoingAway:
+		return CauseGoingAway
+	case code == websocket.CloseMessageTooBig:
+		return CauseMessageTooBig
+	default:
+		return CauseProtocolError
+	}
+}
+
+func ownCause(code int) CloseCause {
+	switch code {
+	case websocket.CloseNormalClosure, websocket.CloseNoStatusReceived:
+		return CauseNormal
+	case websocket.CloseGoingAway:
+		return CauseGoingAway
+	case websocket.CloseProtocolError, websocket.CloseUnsupportedData, websocket.CloseInvalidFramePayloadData:
+		return CauseProtocolError
+	case websocket.CloseMessageTooBig:
+		return CauseMessageTooBig
+	case websocket.CloseInternalServerErr:
+		return CauseHandlerError
+	default:
+		return CauseApplication
+	}
+}
+
+// The tap reports what it sees through these. The first counts: when the peer
+// has vanished, the close frame that the handler still writes is no cause.
+
+func (c *Conn) peerClosed(code int, reason string) {
+	c.ended(ending{how: endedByPeerFrame, code: code, reason: reason})
+}
+
+func (c *Conn) ownClosed(code int, reason string) {
+	c.ended(ending{how: endedByOwnFrame, code: code, reason: reason})
+}
+
+func (c *Conn) writeFailed(err error) {
+	if !errors.Is(err, net.ErrClosed) {
+		c.ended(ending{how: endedByWrite, err: err})
+	}
+}
+
+// readFailed reports whether it was a deadline, which need not be the end.
+func (c *Conn) readFailed(err error) (timedOut bool) {
+	switch {
+	case errors.Is(err, net.ErrClosed):
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.ended(ending{how: endedByTimeout, err: err})
+		return true
+	default:
+		c.ended(ending{how: endedByRead, err: err})
+	}
+	return false
+}
+
+// readGoesOn undoes a deadline that did not end the connection: some programs
+// poll with short ones.
+func (c *Conn) readGoesOn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending.how == endedByTimeout {
+		c.ending.how, c.ending.err = endedByClose, nil
+	}
+}
+
+func (c *Conn) ended(e ending) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending.how == endedByClose {
+		e.failure, e.cause = c.ending.failure, c.ending.cause
+		c.ending = e
+	}
+}
+
+// failed notes why the handler gives the connection up.
+func (c *Conn) failed(cause CloseCause, failure *Failure) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending.cause == "" {
+		c.ending.cause, c.ending.failure = cause, failure
+	}
+}
+
+// appendTo appends DISCONNECT's own attributes.
+func (s *closeSummary) appendTo(dst []slog.Attr) []slog.Attr {
+	dst = append(dst,
+		slog.String(semconv.CloseCode, s.code),
+		slog.String(semconv.CloseInitiator, s.initiator),
+		slog.String(semconv.CloseCause, string(s.cause)))
+	if s.reason != "" {
+		dst = append(dst, slog.String(semconv.CloseReason, s.reason))
+	}
+	return dst
+}

@@ -1,0 +1,258 @@
+package apmws
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/apmws/go-apmws/apmws/semconv"
+	"github.com/gorilla/websocket"
+)
+
+// ErrNotServing is returned by the writing methods of a Conn that no Serve is
+// running for: the WebSocket library's own connection is the way to write then.
+var ErrNotServing = errors.New("apmws: connection is not served by Serve")
+
+// Conn is one observed WebSocket connection. Its methods are safe for
+// concurrent use and do nothing on a nil Conn, which is what FromContext
+// returns where no connection is observed.
+type Conn struct {
+	agent *Agent
+	route *route
+	id    string
+	peer  string
+	path  string
+	start time.Time
+	shard int // of the route's counters
+
+	span    *multiConn
+	ids     SpanContext // of CONNECT
+	scope   *scope      // the handler's context
+	request RequestInfo // emptied once CONNECT has ended
+
+	messagesReceived, messagesSent atomic.Int64
+	bytesReceived, bytesSent       atomic.Int64
+	rtt                            atomic.Int64 // ns, 0: unknown
+
+	mu      sync.Mutex
+	state   connState
+	user    string
+	attrs   []slog.Attr
+	reason  string // of a refusal
+	proto   string // the negotiated subprotocol, as far as it may be recorded
+	ending  ending
+	pings   *pings
+	serving *websocket.Conn
+	// postponed: the end is reported when the handler's panic is known.
+	postponed bool
+
+	writeMu sync.Mutex // serialises writers through Write and Close
+}
+
+type connState uint8
+
+const (
+	connecting connState = iota
+	open
+	refused
+	closed
+)
+
+// FromContext returns the connection that ctx belongs to: ctx is, or is derived
+// from, the context of a request in Handler or of a message. It returns nil
+// when there is none; the methods of a nil Conn do nothing.
+func FromContext(ctx context.Context) *Conn {
+	c, _ := ctx.Value(connKey{}).(*Conn)
+	return c
+}
+
+// ID returns the connection's random id, 16 hex digits. It is on every
+// transaction, span and log line of the connection.
+func (c *Conn) ID() string {
+	if c == nil {
+		return ""
+	}
+	return c.id
+}
+
+// Route returns the route template given to Handler.
+func (c *Conn) Route() string {
+	if c == nil {
+		return ""
+	}
+	return c.route.name
+}
+
+// SetUser sets the id of the user on the other side. It is on the transactions
+// and log lines that end or are written from now on, CONNECT included while it
+// has not ended. Control characters are removed; at most 256 bytes are kept.
+func (c *Conn) SetUser(id string) {
+	if c == nil {
+		return
+	}
+	id = sanitize(id, maxUserID)
+	c.mu.Lock()
+	c.user = id
+	c.mu.Unlock()
+}
+
+// User returns what SetUser was given, or the empty string.
+func (c *Conn) User() string {
+	if c == nil {
+		return ""
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.user
+}
+
+// SetAttrs adds attributes to the transactions that start or end from now on.
+// An attribute with a known key replaces the earlier one. At most 16 are kept;
+// more are dropped and counted. Values should be strings, numbers or booleans,
+// and must not be secret.
+func (c *Conn) SetAttrs(attrs ...slog.Attr) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// Readers use the slice without the lock: never change it in place.
+	all := slices.Clone(c.attrs)
+	for _, attr := range attrs {
+		i := slices.IndexFunc(all, func(known slog.Attr) bool { return known.Key == attr.Key })
+		switch {
+		case i >= 0:
+			all[i] = attr
+		case len(all) < maxConnAttrs:
+			all = append(all, attr)
+		default:
+			c.agent.drops.attributes.Add(1)
+		}
+	}
+	c.attrs = all
+}
+
+const (
+	maxConnAttrs = 16
+	maxUserID    = 256 // bytes
+)
+
+// SetRefusalReason says why the application is about to refuse the handshake.
+// A reason that is neither one of the contract's nor registered in
+// Options.RefusalReasons becomes _OTHER. Without a call the reason is derived
+// from the status.
+func (c *Conn) SetRefusalReason(reason string) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	c.reason = c.agent.reasons.lookupString(reason)
+	c.mu.Unlock()
+}
+
+// identity returns what every event carries.
+func (c *Conn) identity() (user string, attrs []slog.Attr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.user, c.attrs
+}
+
+// appendCommon appends the attributes that every transaction carries.
+func (c *Conn) appendCommon(dst []slog.Attr, event string) []slog.Attr {
+	return append(dst,
+		slog.String(semconv.Event, event),
+		slog.String(semconv.ConnectionID, c.id),
+		slog.String(semconv.Route, c.route.name))
+}
+
+// received and sent count what the tap saw pass.
+func (c *Conn) received(passed frameCount) {
+	c.route.counters.received(c.shard, passed)
+	c.bytesReceived.Add(passed.bytes)
+	if passed.messages != 0 {
+		c.messagesReceived.Add(passed.messages)
+	}
+}
+
+func (c *Conn) sent(passed frameCount) {
+	c.route.counters.sent(c.shard, passed)
+	c.bytesSent.Add(passed.bytes)
+	if passed.messages != 0 {
+		c.messagesSent.Add(passed.messages)
+	}
+}
+
+// pingSent and pongReceived follow the pings of whoever sends them on this side.
+func (c *Conn) pingSent(payload uint64) {
+	now := time.Now()
+	c.mu.Lock()
+	if c.pings == nil {
+		c.pings = new(pings)
+	}
+	lost := c.pings.sent(payload, now)
+	c.mu.Unlock()
+	if lost {
+		c.route.counters.pingsUnanswered.Add(1)
+	}
+}
+
+func (c *Conn) pongReceived(payload uint64) {
+	now := time.Now()
+	c.mu.Lock()
+	var rtt time.Duration
+	var ok bool
+	if c.pings != nil {
+		rtt, ok = c.pings.answered(payload, now)
+	}
+	c.mu.Unlock()
+	if ok {
+		c.rtt.Store(max(1, int64(rtt)))
+		c.route.pingRTT.record(c.shard, rtt)
+	}
+}
+
+// ConnInfo describes an open connection at one moment. Strings that came from
+// the peer are free of control characters, but not escaped for any format.
+type ConnInfo struct {
+	ID     string
+	Route  string
+	User   string    // as set by the application
+	Peer   string    // the socket's address, host:port
+	Opened time.Time // when the handshake arrived
+
+	MessagesReceived, MessagesSent int64
+	BytesReceived, BytesSent       int64         // payload as it passed on the wire
+	PingRTT                        time.Duration // the last one; 0 when unknown
+}
+
+func (c *Conn) info() ConnInfo {
+	user, _ := c.identity()
+	return ConnInfo{
+		ID: c.id, Route: c.route.name, User: user, Peer: c.peer, Opened: c.start,
+		MessagesReceived: c.messagesReceived.Load(), MessagesSent: c.messagesSent.Load(),
+		BytesReceived: c.bytesReceived.Load(), BytesSent: c.bytesSent.Load(),
+		PingRTT: time.Duration(c.rtt.Load()),
+	}
+}
+
+// clientAddress returns the address without the port.
+func clientAddress(peer string) string {
+	host, _, err := net.SplitHostPort(peer)
+	if err != nil {
+		return peer
+	}
+	return host
+}
+
+func newConnID() string {
+	var id [8]byte
+	rand.Read(id[:]) // never fails: see crypto/rand
+	return hex.EncodeToString(id[:])
+}

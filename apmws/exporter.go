@@ -1,0 +1,229 @@
+package apmws
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Exporter sends what the agent sees to one back end. It is the seam between
+// the core, which knows no vendor, and a vendor's library.
+//
+// The agent calls StartConn for each handshake, on the goroutine that serves
+// the request. Every method of an Exporter and of the handles that it returns
+// must be safe for concurrent use, must not block (hand over, or drop and
+// count), and must record even when ctx is cancelled. A panic is contained by
+// the agent and counted.
+//
+// The slices of attributes in events are scratch memory of the caller: they
+// are valid until the call returns and must not be changed.
+//
+// An exporter may also implement Attacher, Masker, Flusher, Shutdowner and
+// DropReporter; its handles may implement SpanStarter and Identifier.
+type Exporter interface {
+	// StartConn starts the CONNECT transaction. The context that it returns is
+	// derived from ctx and carries the vendor's transaction, so that the
+	// vendor's own integrations add to it until CONNECT ends; after that the
+	// agent hides it. A nil ConnSpan means that nothing is recorded.
+	StartConn(ctx context.Context, start ConnStart) (context.Context, ConnSpan)
+}
+
+// ConnSpan is an exporter's handle of one connection.
+type ConnSpan interface {
+	// Opened ends the CONNECT transaction: the connection was accepted or
+	// refused. It is called once. After a refusal nothing else is called.
+	Opened(end OpenEnd)
+	// StartMessage starts a Message transaction: a trace of its own that is
+	// linked to CONNECT, or substitutes a link with attributes. ctx is the
+	// connection's context or one derived from it. A nil MessageSpan means that
+	// the message is not recorded.
+	StartMessage(ctx context.Context, start MessageStart) (context.Context, MessageSpan)
+	// End records the DISCONNECT transaction, at most once. Messages in hand
+	// may end after it.
+	End(end ConnEnd)
+}
+
+// MessageSpan is an exporter's handle of one message.
+type MessageSpan interface {
+	// End is called once, from any goroutine.
+	End(end MessageEnd)
+}
+
+// ChildSpan is an exporter's handle of one span.
+type ChildSpan interface {
+	// End is called at most once, from any goroutine, perhaps after the
+	// transaction above it has ended.
+	End(end SpanEnd)
+}
+
+// SpanStarter is implemented by a ConnSpan, MessageSpan or ChildSpan that can
+// have spans below it.
+type SpanStarter interface {
+	// StartSpan starts a span below the receiver, or below a span of the same
+	// transaction that the vendor's own API has put into ctx since. A nil
+	// ChildSpan means that nothing is recorded.
+	StartSpan(ctx context.Context, start SpanStart) (context.Context, ChildSpan)
+}
+
+// Identifier is implemented by a ConnSpan or MessageSpan that log lines can be
+// joined with.
+type Identifier interface {
+	// SpanContext returns the transaction's ids: those of CONNECT for a
+	// ConnSpan. The zero SpanContext, or one whose Sampled is false, means that
+	// no document with these ids will be found; log lines then carry the
+	// connection's id alone. The result never changes.
+	SpanContext() SpanContext
+}
+
+// Attacher is implemented by an exporter that reads the agent: its counters,
+// its connections. New calls Attach once; what Attach starts, Shutdown ends.
+type Attacher interface{ Attach(agent *Agent) }
+
+// Masker is implemented by an exporter whose vendor keeps a transaction in the
+// context.
+type Masker interface {
+	// Mask returns a context in which the vendor's API finds no transaction.
+	// Once CONNECT has ended, a handler's context answers from it, so that what
+	// an HTTP middleware outside the agent has opened does not go on collecting
+	// spans for hours.
+	Mask(ctx context.Context) context.Context
+}
+
+// Flusher is implemented by an exporter that buffers.
+type Flusher interface {
+	// Flush sends what is buffered, or returns ctx's error when it expires.
+	Flush(ctx context.Context) error
+}
+
+// Shutdowner is implemented by an exporter that holds resources.
+type Shutdowner interface {
+	// Shutdown reports the counters a last time, flushes, and releases what the
+	// exporter owns. It returns ctx's error when ctx expires first. What the
+	// application made, such as a vendor's tracer, stays the application's.
+	Shutdown(ctx context.Context) error
+}
+
+// DropReporter is implemented by an exporter that counts what it gave up.
+type DropReporter interface {
+	// Dropped returns cumulative counts.
+	Dropped() []Dropped
+}
+
+// Dropped counts telemetry that was given up. Traffic was not affected.
+type Dropped struct {
+	Exporter string // the exporter's name, or "apmws" for the core
+	Reason   string // from a small fixed set
+	Count    int64  // since the start
+}
+
+// Outcome says whether a transaction or span succeeded, in the words of ECS's
+// event.outcome.
+type Outcome string
+
+// Outcomes. A close by a peer that simply went away is OutcomeUnknown.
+const (
+	OutcomeSuccess Outcome = "success"
+	OutcomeFailure Outcome = "failure"
+	OutcomeUnknown Outcome = "unknown"
+)
+
+// ConnStart describes a handshake that has arrived.
+type ConnStart struct {
+	Time   time.Time
+	ID     string // the connection's id: 16 hex digits
+	Route  string // the template given to Handler, never the raw path
+	Name   string // the transaction's name, "CONNECT <route>"
+	Remote SpanContext
+	// Request is what may be known of the HTTP request. There is no query, no
+	// cookie and no credential in it.
+	Request RequestInfo
+	Attrs   []slog.Attr
+}
+
+// RequestInfo is the harmless part of a handshake's HTTP request. The strings
+// that the peer chose are cut and free of control characters.
+type RequestInfo struct {
+	Method    string
+	Host      string
+	Path      string // without the query
+	UserAgent string
+	Peer      string // the socket's address, host:port
+	Proto     string // such as HTTP/1.1
+	TLS       bool
+}
+
+// OpenEnd says how a handshake ended.
+type OpenEnd struct {
+	Time     time.Time
+	Accepted bool // a 101 was written
+	Status   int  // 101, the refusal's status, or 0 when no answer was written
+	Result   string
+	Outcome  Outcome
+	User     string // as set by the application, else empty
+	Failure  *Failure
+	Attrs    []slog.Attr // those known since the start
+}
+
+// ConnEnd is the summary of a connection that was open and is closed.
+type ConnEnd struct {
+	Time    time.Time
+	Name    string // the transaction's name, "DISCONNECT <route>"
+	Result  string // the close cause
+	Outcome Outcome
+	User    string
+	Failure *Failure
+	Attrs   []slog.Attr // all attributes of the transaction
+}
+
+// MessageStart describes a message that has been read and is about to be
+// handled.
+type MessageStart struct {
+	Time time.Time
+	Name string // registered, or _OTHER
+	// Remote is the trace context that came in the message, if any. It is
+	// linked; with Continue the transaction becomes its child.
+	Remote   SpanContext
+	Continue bool
+	User     string
+	Attrs    []slog.Attr
+}
+
+// MessageEnd says how the handling of a message ended.
+type MessageEnd struct {
+	Time    time.Time
+	Result  string // ok, error, panic or timeout
+	Outcome Outcome
+	User    string // may have been set since the start
+	Failure *Failure
+	Attrs   []slog.Attr // those known since the start
+}
+
+// SpanStart describes a span.
+type SpanStart struct {
+	Time time.Time
+	Name string
+	Type string // dotted: type, subtype, action; "app" by default
+	// Destination names the service that the span calls, such as "redis" or
+	// "billing.example:443". When it is set the span is an exit span.
+	Destination string
+	Attrs       []slog.Attr
+}
+
+// SpanEnd says how a span ended.
+type SpanEnd struct {
+	Time    time.Time
+	Outcome Outcome
+	Attrs   []slog.Attr // those known since the start
+}
+
+// Failure is what an error document is made of.
+type Failure struct {
+	Message string // the error's text
+	Type    string // the error's Go type, or the close cause
+	Err     error  // nil for a panic and for a bad close without an error
+	Panic   any    // the value of a panic, else nil
+	Stack   []byte // of a panic, as runtime/debug.Stack prints it
+	// Attrs are all attributes of the transaction, those of its start included,
+	// since an error document stands alone.
+	Attrs []slog.Attr
+}

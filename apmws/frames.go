@@ -1,0 +1,189 @@
+package apmws
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Opcodes (RFC 6455, section 5.2).
+const (
+	opContinuation = 0x0
+	opText         = 0x1
+	opBinary       = 0x2
+	opClose        = 0x8
+	opPing         = 0x9
+	opPong         = 0xA
+)
+
+const (
+	finBit     = 0x80
+	maskBit    = 0x80
+	maxHeader  = 14  // bytes: 2, 8 of extended length, 4 of mask
+	maxControl = 125 // bytes of a control frame's payload
+)
+
+// frameCount is what passed: whole messages, and payload bytes of data frames.
+type frameCount struct{ messages, bytes int64 }
+
+// frameSink receives the control frames that passed. Payloads are given as a
+// hash, except that of a close frame.
+type frameSink interface {
+	ping(payload uint64)
+	pong(payload uint64)
+	close(code int, reason string)
+}
+
+// frameParser follows the frames of one direction through a byte stream that
+// may be cut anywhere. It looks at headers and control payloads and skips the
+// rest. Whatever a peer sends, it keeps at most a header and a close frame.
+type frameParser struct {
+	remaining int64  // payload bytes of this frame still to come
+	hash      uint64 // of the control payload so far
+	closing   []byte // payload of a close frame so far
+	header    [maxHeader]byte
+	have      uint8 // header bytes held
+	masked    uint8 // position in the mask
+	opcode    uint8
+	fin       bool
+	inFrame   bool
+	inMessage bool // a data message has begun and not ended
+}
+
+// FNV-1a, 64 bits.
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
+// feed follows b.
+func (p *frameParser) feed(b []byte, sink frameSink) (passed frameCount) {
+	for {
+		if p.inFrame {
+			n := min(int64(len(b)), p.remaining)
+			switch p.opcode {
+			case opText, opBinary, opContinuation:
+				passed.bytes += n
+			case opClose, opPing, opPong:
+				p.control(b[:n])
+			}
+			b = b[n:]
+			p.remaining -= n
+			if p.remaining > 0 {
+				return passed
+			}
+			if p.endFrame(sink) {
+				passed.messages++
+			}
+		}
+		if len(b) == 0 {
+			return passed
+		}
+		b = p.readHeader(b)
+	}
+}
+
+// readHeader consumes header bytes; when the header is complete a frame begins.
+func (p *frameParser) readHeader(b []byte) (rest []byte) {
+	need := 2
+	if p.have >= 2 {
+		need = headerLen(p.header[1])
+	}
+	for {
+		n := copy(p.header[p.have:need], b)
+		p.have += uint8(n)
+		b = b[n:]
+		if int(p.have) < need {
+			return b
+		}
+		if full := headerLen(p.header[1]); full > need {
+			need = full
+			continue
+		}
+		p.beginFrame()
+		return b
+	}
+}
+
+func headerLen(second byte) int {
+	n := 2
+	switch second &^ maskBit {
+	case 126:
+		n += 2
+	case 127:
+		n += 8
+	}
+	if second&maskBit != 0 {
+		n += 4
+	}
+	return n
+}
+
+func (p *frameParser) beginFrame() {
+	p.have = 0
+	p.inFrame = true
+	p.fin = p.header[0]&finBit != 0
+	p.opcode = p.header[0] & 0xF
+	mask := 2
+	switch length := p.header[1] &^ maskBit; length {
+	case 126:
+		p.remaining = int64(binary.BigEndian.Uint16(p.header[2:]))
+		mask += 2
+	case 127:
+		// The most significant bit must be 0; no library reads on when it is not.
+		p.remaining = int64(binary.BigEndian.Uint64(p.header[2:]) & math.MaxInt64)
+		mask += 8
+	default:
+		p.remaining = int64(length)
+	}
+	// The mask moves to the front, for control.
+	p.masked = 0
+	if p.header[1]&maskBit != 0 {
+		copy(p.header[2:6], p.header[mask:mask+4])
+	} else {
+		clear(p.header[2:6])
+	}
+	switch p.opcode {
+	case opText, opBinary:
+		p.inMessage = true
+	case opClose, opPing, opPong:
+		p.hash = fnvOffset
+		p.closing = p.closing[:0]
+	}
+}
+
+// control takes a part of a control frame's payload, unmasked.
+func (p *frameParser) control(b []byte) {
+	for _, x := range b {
+		x ^= p.header[2+p.masked]
+		p.masked = (p.masked + 1) & 3
+		p.hash = (p.hash ^ uint64(x)) * fnvPrime
+		if p.opcode == opClose && len(p.closing) < maxControl {
+			p.closing = append(p.closing, x)
+		}
+	}
+}
+
+// endFrame reports whether a message ended with the frame.
+func (p *frameParser) endFrame(sink frameSink) (message bool) {
+	p.inFrame = false
+	switch p.opcode {
+	case opText, opBinary, opContinuation:
+		message = p.inMessage && p.fin
+		if message {
+			p.inMessage = false
+		}
+		return message
+	case opPing:
+		sink.ping(p.hash)
+	case opPong:
+		sink.pong(p.hash)
+	case opClose:
+		code, reason := 1005, ""
+		if len(p.closing) >= 2 {
+			code, reason = int(binary.BigEndian.Uint16(p.closing)), string(p.closing[2:])
+		}
+		p.closing = nil
+		sink.close(code, reason)
+	}
+	return false
+}

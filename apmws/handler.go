@@ -1,0 +1,164 @@
+package apmws
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/apmws/go-apmws/apmws/semconv"
+)
+
+// handler is level 1: it watches what next does with a handshake.
+type handler struct {
+	agent *Agent
+	route *route
+	next  http.Handler
+}
+
+// isHandshake reports whether a request is a WebSocket handshake (RFC 6455,
+// section 4.1), or was one before a proxy took its hop-by-hop headers away: the
+// key that remains makes a frequent misconfiguration visible.
+func isHandshake(r *http.Request) bool {
+	return websocket.IsWebSocketUpgrade(r) || r.Header["Sec-Websocket-Key"] != nil
+}
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !isHandshake(r) {
+		h.next.ServeHTTP(w, r)
+		return
+	}
+	c := h.agent.connect(h.route, r)
+	rec := &responseRecorder{ResponseWriter: w, conn: c}
+	returned := false
+	defer func() {
+		if returned {
+			c.handlerReturned(rec, false, nil)
+			return
+		}
+		switch p := recover(); p {
+		case nil, http.ErrAbortHandler: // nil: runtime.Goexit
+			c.handlerReturned(rec, true, nil)
+			if p != nil {
+				panic(p)
+			}
+		default:
+			c.handlerReturned(rec, true, panicFailure(p, debug.Stack()))
+			panic(p)
+		}
+	}()
+	h.next.ServeHTTP(rec.asWriter(), r.WithContext(c.scope))
+	returned = true
+}
+
+// connect makes the connection of a handshake that has arrived, starts CONNECT
+// and writes the arrival line.
+func (a *Agent) connect(rt *route, r *http.Request) *Conn {
+	id := newConnID()
+	c := &Conn{
+		agent: a, route: rt, id: id, peer: r.RemoteAddr, start: time.Now(),
+		shard: shardOf(id),
+		request: RequestInfo{
+			Method: sanitize(r.Method, 16), Host: sanitize(r.Host, 256), Path: sanitize(r.URL.Path, 1024),
+			UserAgent: sanitize(r.UserAgent(), 512), Peer: r.RemoteAddr, Proto: r.Proto, TLS: r.TLS != nil,
+		},
+	}
+	base := r.Context()
+	s := &scope{Context: a.exporter.Mask(base), conn: c, event: semconv.EventConnect}
+	c.scope = s
+
+	scratch := getScratch()
+	attrs := c.appendCommon(scratch.attrs, semconv.EventConnect)
+	if origin := originOf(r); origin != "" {
+		attrs = append(attrs, slog.String(semconv.Origin, origin))
+	}
+	live, span := a.exporter.StartConn(base, ConnStart{
+		Time: c.start, ID: id, Route: rt.name, Name: "CONNECT " + rt.name,
+		Remote:  a.remoteContext(r.Header.Get("Traceparent"), strings.Join(r.Header.Values("Tracestate"), ",")),
+		Request: c.request,
+		Attrs:   attrs,
+	})
+	scratch.put(attrs)
+	c.span = span
+	c.ids = span.SpanContext()
+	s.ids = c.ids
+	ls := &liveScope{ctx: live}
+	if span != nil {
+		ls.parent = span
+	}
+	s.live.Store(ls)
+
+	c.logArrival()
+	return c
+}
+
+// remoteContext parses a trace context that came from outside; one that is
+// malformed is counted.
+func (a *Agent) remoteContext(traceparent, tracestate string) SpanContext {
+	if traceparent == "" {
+		return SpanContext{}
+	}
+	sc, err := ParseTraceParent(traceparent, tracestate)
+	if err != nil {
+		a.drops.traceContexts.Add(1)
+		return SpanContext{}
+	}
+	return sc
+}
+
+// originOf returns the scheme and host of the Origin header.
+func originOf(r *http.Request) string {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return ""
+	}
+	u, err := url.Parse(origin)
+	if err != nil || u.Host == "" {
+		return semconv.Other
+	}
+	return sanitize(u.Scheme+"://"+u.Host, 256)
+}
+
+// closing is called when the connection is about to be closed. A handler that
+// panics closes it in its deferred calls, before its panic is known here: then
+// the end is reported by handlerReturned.
+func (c *Conn) closing() {
+	if panickingHandler() {
+		c.mu.Lock()
+		c.postponed = true
+		c.mu.Unlock()
+	}
+}
+
+// panickingHandler reports whether the caller is deferred by a panic on the
+// goroutine of a watched handler.
+func panickingHandler() bool {
+	var pcs [64]uintptr
+	panicking := false
+	for skip := 2; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs[:])
+		frames := runtime.CallersFrames(pcs[:n])
+		for more := n > 0; more; {
+			var f runtime.Frame
+			f, more = frames.Next()
+			switch f.Function {
+			case "runtime.gopanic":
+				panicking = true
+			case handlerFrame:
+				return panicking
+			}
+		}
+		if n < len(pcs) {
+			return false
+		}
+	}
+}
+
+// handlerFrame is how the runtime names handler.ServeHTTP.
+const handlerFrame = "github.com/apmws/go-apmws/apmws.(*handler).ServeHTTP"

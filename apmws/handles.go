@@ -1,0 +1,99 @@
+package apmws
+
+import "context"
+
+// handles are the exporters' handles of one message or span, mostly one or two.
+type handles struct {
+	first [2]handle
+	more  []handle
+	n     int
+}
+
+// handle is a MessageSpan or a ChildSpan.
+type handle struct {
+	member *member
+	span   any
+}
+
+func (h *handles) add(m *member, span any) {
+	if h.n < len(h.first) {
+		h.first[h.n] = handle{m, span}
+	} else {
+		h.more = append(h.more, handle{m, span})
+	}
+	h.n++
+}
+
+func (h *handles) at(i int) *handle {
+	if i < len(h.first) {
+		return &h.first[i]
+	}
+	return &h.more[i-len(h.first)]
+}
+
+func (h *handles) endMessage(end MessageEnd) {
+	if h == nil {
+		return
+	}
+	for i := h.n - 1; i >= 0; i-- {
+		x := h.at(i)
+		func() {
+			defer x.member.contain()
+			x.span.(MessageSpan).End(end)
+		}()
+	}
+}
+
+func (h *handles) endSpan(end SpanEnd) {
+	for i := h.n - 1; i >= 0; i-- {
+		x := h.at(i)
+		func() {
+			defer x.member.contain()
+			x.span.(ChildSpan).End(end)
+		}()
+	}
+}
+
+// SpanContext returns the ids of the first exporter that has any.
+func (h *handles) SpanContext() SpanContext {
+	if h == nil {
+		return SpanContext{}
+	}
+	for i := range h.n {
+		if sc := h.at(i).member.identify(h.at(i).span); sc.IsValid() {
+			return sc
+		}
+	}
+	return SpanContext{}
+}
+
+// StartSpan starts a span below each handle.
+func (h *handles) StartSpan(ctx context.Context, start SpanStart) (context.Context, *handles) {
+	below := &handles{}
+	for i := range h.n {
+		ctx = below.startSpan(ctx, h.at(i).member, h.at(i).span, start)
+	}
+	return ctx, below
+}
+
+func (h *handles) startSpan(ctx context.Context, m *member, parent any, start SpanStart) (derived context.Context) {
+	derived = ctx
+	starter, ok := parent.(SpanStarter)
+	if !ok || m.off() {
+		return derived
+	}
+	defer m.contain()
+	c, span := starter.StartSpan(ctx, start)
+	if c != nil {
+		derived = c
+	}
+	if span != nil {
+		h.add(m, span)
+	}
+	return derived
+}
+
+// spanParent is what a span can be started below: *multiConn or *handles.
+type spanParent interface {
+	StartSpan(ctx context.Context, start SpanStart) (context.Context, *handles)
+}

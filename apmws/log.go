@@ -1,0 +1,180 @@
+package apmws
+
+import (
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/apmws/go-apmws/apmws/semconv"
+)
+
+// The agent's log lines. Field names are ECS; the contract's own strings are
+// ECS labels, spelled as Elastic spells them in traces. The logger's own names
+// for time, level and message stay the application's.
+
+// label is the name under which a string attribute is logged.
+func label(name string) string { return "labels." + strings.ReplaceAll(name, ".", "_") }
+
+var (
+	labelEvent        = label(semconv.Event)
+	labelConnectionID = label(semconv.ConnectionID)
+	labelRoute        = label(semconv.Route)
+	labelOrigin       = label(semconv.Origin)
+	labelSubprotocol  = label(semconv.Subprotocol)
+	labelReason       = label(semconv.RefusalReason)
+	labelMessageName  = label(semconv.MessageName)
+	labelMessageType  = label(semconv.MessageType)
+	labelCloseCode    = label(semconv.CloseCode)
+	labelCloseReason  = label(semconv.CloseReason)
+	labelCloseCause   = label(semconv.CloseCause)
+	labelInitiator    = label(semconv.CloseInitiator)
+)
+
+// line begins a line with what every line has.
+func (c *Conn) line(level zerolog.Level, action, event string, ids SpanContext) *zerolog.Event {
+	if c.agent.logger == nil {
+		return nil // zerolog's disabled line
+	}
+	e := c.agent.logger.WithLevel(level)
+	if e == nil {
+		return nil
+	}
+	e.Str("event.action", action)
+	c.logIdentity(e, event, ids)
+	return e
+}
+
+// logIdentity writes the ids.
+func (c *Conn) logIdentity(e *zerolog.Event, event string, ids SpanContext) {
+	e.Str(labelEvent, event).Str(labelConnectionID, c.id).Str(labelRoute, c.route.name)
+	if ids.Sampled() && ids.IsValid() {
+		e.Str("trace.id", ids.TraceIDString()).Str("transaction.id", ids.SpanIDString())
+	}
+	if user := c.User(); user != "" {
+		e.Str(semconv.UserID, user)
+	}
+}
+
+func (c *Conn) logArrival() {
+	e := c.line(zerolog.InfoLevel, "websocket-handshake", semconv.EventConnect, c.ids)
+	if e == nil {
+		return
+	}
+	c.logRequest(e)
+	e.Msg("websocket handshake")
+}
+
+// logRequest writes what may be known of the request.
+func (c *Conn) logRequest(e *zerolog.Event) {
+	e.Str("http.request.method", c.request.Method).
+		Str("url.path", c.request.Path).
+		Str(semconv.ClientAddress, clientAddress(c.peer)).
+		Str("user_agent.original", c.request.UserAgent)
+}
+
+func (c *Conn) logConnected(now time.Time, subprotocol string) {
+	e := c.line(zerolog.InfoLevel, "websocket-connected", semconv.EventConnect, c.ids)
+	if e == nil {
+		return
+	}
+	c.logRequest(e)
+	if subprotocol != "" {
+		e.Str(labelSubprotocol, subprotocol)
+	}
+	e.Int(semconv.StatusCode, 101).
+		Str(semconv.EventOutcome, string(OutcomeSuccess)).
+		Int64("event.duration", int64(now.Sub(c.start))).
+		Msg("websocket connected")
+}
+
+func (c *Conn) logRefused(now time.Time, status int, reason string, outcome Outcome, failure *Failure) {
+	level := zerolog.WarnLevel
+	if outcome == OutcomeFailure {
+		level = zerolog.ErrorLevel
+	}
+	e := c.line(level, "websocket-refused", semconv.EventConnect, c.ids)
+	if e == nil {
+		return
+	}
+	c.logRequest(e)
+	if status != 0 {
+		e.Int(semconv.StatusCode, status)
+	}
+	logFailure(e, failure)
+	e.Str(labelReason, reason).
+		Str(semconv.EventOutcome, string(outcome)).
+		Int64("event.duration", int64(now.Sub(c.start))).
+		Msg("websocket refused")
+}
+
+// logMessage writes the line of a handled message: always for a failure, else
+// when asked for.
+func (c *Conn) logMessage(name string, typ MessageType, size int, ids SpanContext, d time.Duration, outcome Outcome, failure *Failure) {
+	level := zerolog.ErrorLevel
+	if failure == nil {
+		if level = c.messageLevel(name); level == zerolog.Disabled {
+			return
+		}
+	}
+	e := c.line(level, "websocket-message", semconv.EventMessage, ids)
+	if e == nil {
+		return
+	}
+	logFailure(e, failure)
+	e.Str(labelMessageName, name).
+		Str(labelMessageType, typ.String()).
+		Int(semconv.MessageLength, size).
+		Str(semconv.EventOutcome, string(outcome)).
+		Int64("event.duration", int64(d)).
+		Msg("websocket message")
+}
+
+// messageLevel returns the level at which a handled message is to be logged.
+func (c *Conn) messageLevel(name string) (level zerolog.Level) {
+	asked := c.route.messages.LogLevel
+	if asked == nil {
+		return zerolog.Disabled
+	}
+	level = zerolog.Disabled
+	defer c.agent.containCallback()
+	return asked(name)
+}
+
+func (c *Conn) logDisconnected(d time.Duration, s closeSummary, outcome Outcome, failure *Failure) {
+	level := zerolog.InfoLevel
+	if outcome == OutcomeFailure {
+		level = zerolog.WarnLevel
+	}
+	e := c.line(level, "websocket-disconnected", semconv.EventDisconnect, c.ids)
+	if e == nil {
+		return
+	}
+	if s.reason != "" {
+		e.Str(labelCloseReason, s.reason)
+	}
+	logFailure(e, failure)
+	e.Str(labelCloseCode, s.code).
+		Str(labelCloseCause, string(s.cause)).
+		Str(labelInitiator, s.initiator).
+		Str(semconv.ClientAddress, clientAddress(c.peer)).
+		Int64(semconv.MessagesReceived, c.messagesReceived.Load()).
+		Int64(semconv.MessagesSent, c.messagesSent.Load()).
+		Int64(semconv.BytesReceived, c.bytesReceived.Load()).
+		Int64(semconv.BytesSent, c.bytesSent.Load()).
+		Str(semconv.EventOutcome, string(outcome)).
+		Str("event.reason", string(s.cause)).
+		Int64("event.duration", int64(d)).
+		Msg("websocket disconnected")
+}
+
+// logFailure writes the error, if any.
+func logFailure(e *zerolog.Event, f *Failure) {
+	if f == nil {
+		return
+	}
+	e.Str("error.message", f.Message).Str("error.type", f.Type)
+	if f.Stack != nil {
+		e.Str("error.stack_trace", string(f.Stack))
+	}
+}

@@ -1,0 +1,198 @@
+package apmws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/apmws/go-apmws/apmws/semconv"
+)
+
+// MessageInfo describes a message for StartMessage.
+type MessageInfo struct {
+	// Name is the event's name. One that is not registered for the route
+	// becomes _OTHER.
+	Name string
+	// Type is the message's type; TextMessage when it is 0.
+	Type MessageType
+	// Size is the length of the whole decoded message, in bytes.
+	Size int
+	// TraceParent and TraceState are the W3C trace context that came in the
+	// message, if any. A malformed one is ignored and counted.
+	TraceParent, TraceState string
+}
+
+// Results of a message.
+const (
+	resultOK      = "ok"
+	resultError   = "error"
+	resultPanic   = "panic"
+	resultTimeout = "timeout"
+)
+
+// Transaction is a message being handled. It ends once; a second End does
+// nothing. It is safe for concurrent use.
+type Transaction struct {
+	scope scope     // the handler's context
+	inner liveScope // what scope.live points to
+
+	conn  *Conn
+	start time.Time
+	begin time.Duration // monotonic
+	typ   MessageType
+	size  int
+	raw   string // unregistered name, when it is to be kept
+	span  *handles
+	done  atomic.Bool
+}
+
+// StartMessage starts the transaction of a message that has been read, for
+// programs that have their own read loop. Pass the returned context to whatever
+// handles the message, and end the transaction when it has been handled:
+//
+//	ctx, tx := apmws.StartMessage(ctx, apmws.MessageInfo{Name: "chat.say", Size: len(b)})
+//	err := handle(ctx, b)
+//	tx.End(err)
+//
+// ctx is the context of a request in Agent.Handler or derived from it. Where it
+// carries no connection, nothing is recorded and the transaction does nothing.
+// The context may be used after End; it carries the vendors' transactions until
+// then.
+func StartMessage(ctx context.Context, info MessageInfo) (context.Context, *Transaction) {
+	c := FromContext(ctx)
+	if c == nil {
+		return ctx, nil
+	}
+	if info.Type == 0 {
+		info.Type = TextMessage
+	}
+	name := c.route.names.lookupString(info.Name)
+	raw := ""
+	if name == semconv.Other && c.route.messages.RecordRawNames {
+		raw = sanitize(info.Name, maxRawName)
+	}
+	tx := c.startMessage(ctx, name, raw, info.Type, info.Size, c.agent.remoteContext(info.TraceParent, info.TraceState))
+	return &tx.scope, tx
+}
+
+// startMessage starts a transaction. It allocates nothing that a program
+// without exporters could do without.
+func (c *Conn) startMessage(ctx context.Context, name, raw string, typ MessageType, size int, remote SpanContext) *Transaction {
+	tx := &Transaction{conn: c, start: time.Now(), begin: monotonic(), typ: typ, size: size, raw: raw}
+	tx.scope.Context, tx.scope.conn, tx.scope.event, tx.scope.name = ctx, c, semconv.EventMessage, name
+	if c.span == nil {
+		return tx
+	}
+	user, own := c.identity()
+	scratch := getScratch()
+	attrs := append(tx.appendAttrs(scratch.attrs), own...)
+	live, span := c.span.StartMessage(ctx, MessageStart{
+		Time: tx.start, Name: name, Remote: remote, Continue: c.route.messages.ContinueTrace, User: user, Attrs: attrs,
+	})
+	scratch.put(attrs)
+	if span != nil {
+		tx.span = span
+		tx.scope.ids = span.SpanContext()
+		tx.inner = liveScope{ctx: live, parent: span}
+		tx.scope.live.Store(&tx.inner)
+	}
+	return tx
+}
+
+func (tx *Transaction) appendAttrs(dst []slog.Attr) []slog.Attr {
+	dst = tx.conn.appendCommon(dst, semconv.EventMessage)
+	dst = append(dst,
+		slog.String(semconv.MessageType, tx.typ.String()),
+		slog.Int(semconv.MessageLength, tx.size),
+		slog.String(semconv.MessageDirection, "inbound"))
+	if tx.raw != "" {
+		dst = append(dst, slog.String(semconv.MessageRawName, tx.raw))
+	}
+	return dst
+}
+
+// End records how the message was handled; nil is success. An error that wraps
+// context.DeadlineExceeded is the result timeout; a *PanicError is the result
+// panic; an error made by Close is judged by its code. Calls after the first
+// do nothing, and so does End of a nil Transaction.
+func (tx *Transaction) End(err error) {
+	if tx == nil || !tx.done.CompareAndSwap(false, true) {
+		return
+	}
+	c := tx.conn
+	d := monotonic() - tx.begin
+	result, failure := judge(err)
+	outcome := OutcomeSuccess
+	if failure != nil {
+		outcome = OutcomeFailure
+	}
+	c.route.messageHandled(c.shard, tx.scope.name, outcome, d)
+	tx.scope.live.Store(nil) // before the exporters end it
+	if tx.span != nil || failure != nil {
+		user, own := c.identity()
+		if failure != nil {
+			failure.Attrs = append(tx.appendAttrs(make([]slog.Attr, 0, 16)), own...)
+		}
+		tx.span.endMessage(MessageEnd{
+			Time: tx.start.Add(d), Result: result, Outcome: outcome, User: user, Failure: failure, Attrs: own,
+		})
+	}
+	c.logMessage(tx.scope.name, tx.typ, tx.size, tx.scope.ids, d, outcome, failure)
+}
+
+// EndOnPanic ends the transaction with the result panic when the goroutine is
+// panicking, and raises the panic again. Otherwise it does nothing. It must be
+// deferred directly:
+//
+//	ctx, tx := apmws.StartMessage(ctx, info)
+//	defer tx.EndOnPanic()
+//	tx.End(handle(ctx, b))
+func (tx *Transaction) EndOnPanic() {
+	if p := recover(); p != nil {
+		tx.End(&PanicError{Value: p, Stack: debug.Stack()})
+		panic(p)
+	}
+}
+
+// judge returns an error's result, and its failure unless that is ok.
+func judge(err error) (result string, failure *Failure) {
+	if err == nil {
+		return resultOK, nil
+	}
+	var closeErr *CloseError
+	var panicErr *PanicError
+	switch {
+	case errors.As(err, &panicErr):
+		return resultPanic, panicFailure(panicErr.Value, panicErr.Stack)
+	case errors.As(err, &closeErr) && !closeErr.failure():
+		return resultOK, nil
+	case errors.Is(err, context.DeadlineExceeded):
+		return resultTimeout, newFailure(err)
+	default:
+		return resultError, newFailure(err)
+	}
+}
+
+func panicFailure(value any, stack []byte) *Failure {
+	return &Failure{Message: fmt.Sprint(value), Type: "panic", Panic: value, Stack: stack}
+}
+
+func newFailure(err error) *Failure {
+	return &Failure{Message: err.Error(), Type: errorType(err), Err: err}
+}
+
+// errorType names the innermost error's type: the outer ones are mostly
+// *fmt.wrapError.
+func errorType(err error) string {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return fmt.Sprintf("%T", err)
+		}
+		err = inner
+	}
+}

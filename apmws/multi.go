@@ -1,0 +1,264 @@
+package apmws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+
+	"github.com/rs/zerolog"
+)
+
+// maxExporterPanics is the number of panics after which an exporter is not
+// called any more.
+const maxExporterPanics = 10
+
+// multi forwards to several exporters and keeps their faults from the traffic
+// and from each other. Each call is made with the context that the exporter
+// before has returned, and ends are forwarded in reverse order.
+type multi struct{ members []*member }
+
+// member is one exporter with its record.
+type member struct {
+	exporter Exporter
+	name     string
+	logger   *zerolog.Logger
+	panics   atomic.Int64
+}
+
+func newMulti(exporters []Exporter, logger *zerolog.Logger) *multi {
+	m := &multi{}
+	for _, e := range exporters {
+		if e != nil {
+			m.members = append(m.members, &member{exporter: e, name: fmt.Sprintf("%T", e), logger: logger})
+		}
+	}
+	return m
+}
+
+func (m *multi) empty() bool { return len(m.members) == 0 }
+
+// off reports whether the exporter has panicked too often.
+func (m *member) off() bool { return m.panics.Load() >= maxExporterPanics }
+
+// contain is deferred around every call of an exporter.
+func (m *member) contain() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	n := m.panics.Add(1)
+	if m.logger == nil || (n != 1 && n != maxExporterPanics) {
+		return
+	}
+	e := m.logger.Error().Str("error.message", fmt.Sprint(p)).Str("error.stack_trace", string(debug.Stack()))
+	if n == maxExporterPanics {
+		e.Msgf("websocket exporter %s switched off after %d panics", m.name, n)
+	} else {
+		e.Msgf("websocket exporter %s panicked", m.name)
+	}
+}
+
+func (m *multi) Attach(agent *Agent) {
+	for _, x := range m.members {
+		if a, ok := x.exporter.(Attacher); ok {
+			func() {
+				defer x.contain()
+				a.Attach(agent)
+			}()
+		}
+	}
+}
+
+func (m *multi) Mask(ctx context.Context) context.Context {
+	for _, x := range m.members {
+		if masker, ok := x.exporter.(Masker); ok {
+			ctx = x.mask(masker, ctx)
+		}
+	}
+	return ctx
+}
+
+func (m *member) mask(masker Masker, ctx context.Context) (masked context.Context) {
+	masked = ctx
+	defer m.contain()
+	if c := masker.Mask(ctx); c != nil {
+		masked = c
+	}
+	return masked
+}
+
+func (m *multi) Dropped() []Dropped {
+	var all []Dropped
+	for _, x := range m.members {
+		if d, ok := x.exporter.(DropReporter); ok {
+			func() {
+				defer x.contain()
+				all = append(all, d.Dropped()...)
+			}()
+		}
+		if n := x.panics.Load(); n > 0 {
+			all = append(all, Dropped{Exporter: x.name, Reason: "panic", Count: n})
+		}
+	}
+	return all
+}
+
+func (m *multi) Flush(ctx context.Context) error {
+	var errs []error
+	for _, x := range m.members {
+		if f, ok := x.exporter.(Flusher); ok {
+			errs = append(errs, x.call(ctx, "flush", f.Flush))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (m *multi) Shutdown(ctx context.Context) error {
+	var errs []error
+	for i := len(m.members) - 1; i >= 0; i-- {
+		x := m.members[i]
+		if s, ok := x.exporter.(Shutdowner); ok {
+			errs = append(errs, x.call(ctx, "shutdown", s.Shutdown))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (m *member) call(ctx context.Context, what string, f func(context.Context) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("apmws: %s of %s panicked: %v", what, m.name, p)
+		} else if err != nil {
+			err = fmt.Errorf("apmws: %s of %s: %w", what, m.name, err)
+		}
+	}()
+	return f(ctx)
+}
+
+func (m *multi) StartConn(ctx context.Context, start ConnStart) (context.Context, *multiConn) {
+	if m.empty() {
+		return ctx, nil
+	}
+	c := &multiConn{spans: make([]memberConn, 0, len(m.members))}
+	for _, x := range m.members {
+		if x.off() {
+			continue
+		}
+		var span ConnSpan
+		if ctx, span = x.startConn(ctx, start); span != nil {
+			c.spans = append(c.spans, memberConn{member: x, span: span})
+		}
+	}
+	if len(c.spans) == 0 {
+		return ctx, nil
+	}
+	return ctx, c
+}
+
+func (m *member) startConn(ctx context.Context, start ConnStart) (derived context.Context, span ConnSpan) {
+	derived = ctx
+	defer m.contain()
+	c, s := m.exporter.StartConn(ctx, start)
+	if c != nil {
+		derived = c
+	}
+	return derived, s
+}
+
+// multiConn is a connection's handles. A nil *multiConn records nothing.
+type multiConn struct{ spans []memberConn }
+
+type memberConn struct {
+	member *member
+	span   ConnSpan
+}
+
+func (c *multiConn) Opened(end OpenEnd) {
+	if c == nil {
+		return
+	}
+	for i := len(c.spans) - 1; i >= 0; i-- {
+		x := &c.spans[i]
+		func() {
+			defer x.member.contain()
+			x.span.Opened(end)
+		}()
+	}
+}
+
+func (c *multiConn) End(end ConnEnd) {
+	if c == nil {
+		return
+	}
+	for i := len(c.spans) - 1; i >= 0; i-- {
+		x := &c.spans[i]
+		func() {
+			defer x.member.contain()
+			x.span.End(end)
+		}()
+	}
+}
+
+// SpanContext returns the ids of the first exporter that has any.
+func (c *multiConn) SpanContext() SpanContext {
+	if c == nil {
+		return SpanContext{}
+	}
+	for i := range c.spans {
+		if sc := c.spans[i].member.identify(c.spans[i].span); sc.IsValid() {
+			return sc
+		}
+	}
+	return SpanContext{}
+}
+
+func (m *member) identify(handle any) (sc SpanContext) {
+	id, ok := handle.(Identifier)
+	if !ok {
+		return SpanContext{}
+	}
+	defer m.contain()
+	return id.SpanContext()
+}
+
+func (c *multiConn) StartMessage(ctx context.Context, start MessageStart) (context.Context, *handles) {
+	if c == nil {
+		return ctx, nil
+	}
+	h := &handles{}
+	for i := range c.spans {
+		x := &c.spans[i]
+		if x.member.off() {
+			continue
+		}
+		var span MessageSpan
+		if ctx, span = x.startMessage(ctx, start); span != nil {
+			h.add(x.member, span)
+		}
+	}
+	if h.n == 0 {
+		return ctx, nil
+	}
+	return ctx, h
+}
+
+func (x *memberConn) startMessage(ctx context.Context, start MessageStart) (derived context.Context, span MessageSpan) {
+	derived = ctx
+	defer x.member.contain()
+	c, s := x.span.StartMessage(ctx, start)
+	if c != nil {
+		derived = c
+	}
+	return derived, s
+}
+
+// StartSpan starts a span below CONNECT.
+func (c *multiConn) StartSpan(ctx context.Context, start SpanStart) (context.Context, *handles) {
+	h := &handles{}
+	for i := range c.spans {
+		ctx = h.startSpan(ctx, c.spans[i].member, c.spans[i].span, start)
+	}
+	return ctx, h
+}

@@ -1,0 +1,102 @@
+package apmws
+
+import "github.com/apmws/go-apmws/apmws/semconv"
+
+// MessageType is the type of a data message: the opcode of its first frame
+// (RFC 6455, section 5.2), with the values that gorilla/websocket uses.
+type MessageType int
+
+// The two message types.
+const (
+	TextMessage   MessageType = 1
+	BinaryMessage MessageType = 2
+)
+
+// String returns "text" or "binary".
+func (t MessageType) String() string {
+	switch t {
+	case TextMessage:
+		return "text"
+	case BinaryMessage:
+		return "binary"
+	default:
+		return semconv.Other
+	}
+}
+
+// NameFunc names a message by its content. It appends the name to dst and
+// returns the extended slice; to append nothing means that the message has no
+// name. The name is looked up among the registered ones and not kept, so
+// appending a part of the payload is safe. It runs on the goroutine that reads
+// the connection, for every message, and must be safe for concurrent use by
+// several connections.
+//
+//	func(dst []byte, _ apmws.MessageType, payload []byte) []byte {
+//		return append(dst, payload[:min(4, len(payload))]...)
+//	}
+type NameFunc func(dst []byte, typ MessageType, payload []byte) []byte
+
+// names is a registered set. Lookups do not allocate.
+type names map[string]string
+
+func newNames(registered []string) names {
+	set := make(names, len(registered))
+	for _, name := range registered {
+		set[name] = name
+	}
+	return set
+}
+
+// lookup returns the registered name equal to name, or _OTHER.
+func (n names) lookup(name []byte) string {
+	if registered, ok := n[string(name)]; ok {
+		return registered
+	}
+	return semconv.Other
+}
+
+func (n names) lookupString(name string) string {
+	if registered, ok := n[name]; ok {
+		return registered
+	}
+	return semconv.Other
+}
+
+// nameOf names a message; raw is its unregistered name, when that is to be kept.
+func (c *Conn) nameOf(m Message) (name, raw string) {
+	opts := &c.route.messages
+	if opts.Name == nil {
+		return semconv.Other, ""
+	}
+	name = semconv.Other
+	defer c.agent.containCallback()
+	scratch := getNameBuffer()
+	scratch.buf = opts.Name(scratch.buf[:0], m.Type, m.Data)
+	name = c.route.names.lookup(scratch.buf)
+	if name == semconv.Other && opts.RecordRawNames {
+		raw = sanitize(string(scratch.buf), maxRawName)
+	}
+	scratch.put()
+	return name, raw
+}
+
+// maxRawName bounds an unregistered name that is kept.
+const maxRawName = 64 // bytes
+
+// remoteOf returns the trace context that came in a message.
+func (c *Conn) remoteOf(m Message) SpanContext {
+	extract := c.route.messages.TraceContext
+	if extract == nil {
+		return SpanContext{}
+	}
+	defer c.agent.containCallback()
+	return c.agent.remoteContext(extract(m.Type, m.Data))
+}
+
+// containCallback is deferred around the application's functions of
+// MessageOptions: a fault in naming must not end the connection.
+func (a *Agent) containCallback() {
+	if p := recover(); p != nil {
+		a.drops.callbacks.Add(1)
+	}
+}

@@ -1,0 +1,269 @@
+package apmws
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// recorder is an exporter that keeps what it is told, in order.
+type recorder struct {
+	mu     sync.Mutex
+	events []event
+	nextID byte
+	// changed is closed and replaced with every event.
+	changed chan struct{}
+}
+
+// event is one call, with its attributes copied.
+type event struct {
+	kind    string // connect, opened, message, message-end, span, span-end, disconnect
+	name    string
+	conn    string // connection id
+	parent  string // of a span: the name of what it is below
+	result  string
+	outcome Outcome
+	user    string
+	status  int
+	at      time.Time
+	attrs   map[string]any
+	failure *Failure
+	remote  SpanContext
+	cont    bool
+	start   SpanStart
+	request RequestInfo
+}
+
+// vendorKey is where a vendor would keep its transaction.
+type vendorKey struct{}
+
+type vendorTx struct {
+	name  string
+	ended bool
+}
+
+func newRecorder() *recorder { return &recorder{changed: make(chan struct{})} }
+
+func attrMap(attrs []slog.Attr) map[string]any {
+	m := make(map[string]any, len(attrs))
+	for _, a := range attrs {
+		m[a.Key] = a.Value.Any()
+	}
+	return m
+}
+
+func (r *recorder) add(e event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+func (r *recorder) all(kind string) []event {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var found []event
+	for _, e := range r.events {
+		if e.kind == kind {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// wait returns the events of a kind once there are n.
+func (r *recorder) wait(t testing.TB, kind string, n int) []event {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	for {
+		r.mu.Lock()
+		changed := r.changed
+		r.mu.Unlock()
+		if found := r.all(kind); len(found) >= n {
+			return found
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			var kinds []string
+			for _, e := range r.events {
+				kinds = append(kinds, e.kind+" "+e.name)
+			}
+			t.Fatalf("waited for %d %q events; there are %v", n, kind, kinds)
+		}
+	}
+}
+
+func (r *recorder) id() (sc SpanContext) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.nextID++
+	sc.TraceID[0], sc.SpanID[0], sc.Flags = r.nextID, r.nextID, 1
+	return sc
+}
+
+func (r *recorder) StartConn(ctx context.Context, s ConnStart) (context.Context, ConnSpan) {
+	r.add(event{kind: "connect", name: s.Name, conn: s.ID, at: s.Time, attrs: attrMap(s.Attrs), remote: s.Remote, request: s.Request})
+	tx := &vendorTx{name: s.Name}
+	return context.WithValue(ctx, vendorKey{}, tx), &recorderConn{r: r, tx: tx, id: s.ID, ids: r.id(), attrs: attrMap(s.Attrs)}
+}
+
+func (r *recorder) Mask(ctx context.Context) context.Context {
+	return context.WithValue(ctx, vendorKey{}, (*vendorTx)(nil))
+}
+
+// vendorOf is the vendor's API: what a handler finds in its context.
+func vendorOf(ctx context.Context) *vendorTx {
+	tx, _ := ctx.Value(vendorKey{}).(*vendorTx)
+	return tx
+}
+
+type recorderConn struct {
+	r     *recorder
+	tx    *vendorTx
+	id    string
+	ids   SpanContext
+	attrs map[string]any
+}
+
+func (c *recorderConn) SpanContext() SpanContext { return c.ids }
+
+func (c *recorderConn) Opened(e OpenEnd) {
+	c.tx.ended = true
+	attrs := maps.Clone(c.attrs)
+	maps.Copy(attrs, attrMap(e.Attrs))
+	c.r.add(event{
+		kind: "opened", name: c.tx.name, conn: c.id, at: e.Time, status: e.Status, result: e.Result,
+		outcome: e.Outcome, user: e.User, attrs: attrs, failure: e.Failure,
+	})
+}
+
+func (c *recorderConn) End(e ConnEnd) {
+	c.r.add(event{
+		kind: "disconnect", name: e.Name, conn: c.id, at: e.Time, result: e.Result, outcome: e.Outcome,
+		user: e.User, attrs: attrMap(e.Attrs), failure: e.Failure,
+	})
+}
+
+func (c *recorderConn) StartSpan(ctx context.Context, s SpanStart) (context.Context, ChildSpan) {
+	return (&recorderSpan{r: c.r, name: c.tx.name}).StartSpan(ctx, s)
+}
+
+func (c *recorderConn) StartMessage(ctx context.Context, s MessageStart) (context.Context, MessageSpan) {
+	attrs := attrMap(s.Attrs)
+	c.r.add(event{kind: "message", name: s.Name, conn: c.id, at: s.Time, user: s.User, attrs: attrs, remote: s.Remote, cont: s.Continue})
+	tx := &vendorTx{name: s.Name}
+	return context.WithValue(ctx, vendorKey{}, tx), &recorderMessage{c: c, tx: tx, ids: c.r.id(), attrs: attrs}
+}
+
+type recorderMessage struct {
+	c     *recorderConn
+	tx    *vendorTx
+	ids   SpanContext
+	attrs map[string]any
+}
+
+func (m *recorderMessage) SpanContext() SpanContext { return m.ids }
+
+func (m *recorderMessage) End(e MessageEnd) {
+	m.tx.ended = true
+	attrs := maps.Clone(m.attrs)
+	maps.Copy(attrs, attrMap(e.Attrs))
+	m.c.r.add(event{
+		kind: "message-end", name: m.tx.name, conn: m.c.id, at: e.Time, result: e.Result, outcome: e.Outcome,
+		user: e.User, attrs: attrs, failure: e.Failure,
+	})
+}
+
+func (m *recorderMessage) StartSpan(ctx context.Context, s SpanStart) (context.Context, ChildSpan) {
+	return (&recorderSpan{r: m.c.r, name: m.tx.name}).StartSpan(ctx, s)
+}
+
+type recorderSpan struct {
+	r    *recorder
+	name string
+}
+
+func (s *recorderSpan) StartSpan(ctx context.Context, start SpanStart) (context.Context, ChildSpan) {
+	attrs := attrMap(start.Attrs)
+	start.Attrs = nil
+	s.r.add(event{kind: "span", name: start.Name, parent: s.name, at: start.Time, attrs: attrs, start: start})
+	return context.WithValue(ctx, vendorKey{}, &vendorTx{name: start.Name}), &recorderSpan{r: s.r, name: start.Name}
+}
+
+func (s *recorderSpan) End(e SpanEnd) {
+	s.r.add(event{kind: "span-end", name: s.name, at: e.Time, outcome: e.Outcome})
+}
+
+// serveWS runs a handler under an agent and returns where to dial.
+func serveWS(t testing.TB, h http.Handler) (url string) {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
+	srv.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	srv.Start()
+	t.Cleanup(srv.Close)
+	return "ws" + strings.TrimPrefix(srv.URL, "http")
+}
+
+func dial(t testing.TB, url string, header http.Header) *websocket.Conn {
+	t.Helper()
+	conn, resp, err := websocket.DefaultDialer.Dial(url, header)
+	if err != nil {
+		status := 0
+		if resp != nil {
+			status = resp.StatusCode
+		}
+		t.Fatalf("dial: %v (status %d)", err, status)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// echoLoop is a gorilla handler as anybody has one.
+func echoLoop(up *websocket.Upgrader) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		for {
+			typ, data, err := conn.ReadMessage()
+			if err != nil {
+				return
+			}
+			if err := conn.WriteMessage(typ, data); err != nil {
+				return
+			}
+		}
+	})
+}
+
+// serving is a handler that runs Serve with handle.
+func serving(handle func(context.Context, Message) error, result chan<- error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		err = Serve(r.Context(), conn, handle)
+		if result != nil {
+			result <- err
+		}
+	})
+}
+
+func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

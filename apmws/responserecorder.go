@@ -1,0 +1,195 @@
+package apmws
+
+import (
+	"bufio"
+	"bytes"
+	"net"
+	"net/http"
+	"runtime"
+)
+
+// responseRecorder notes how a handshake is answered, and taps the connection
+// when it is hijacked.
+type responseRecorder struct {
+	http.ResponseWriter
+	conn     *Conn
+	status   int // 0: none written
+	flushed  bool
+	hijacked bool
+}
+
+// asWriter returns a ResponseWriter that has the optional methods of the one
+// underneath, no more and no fewer: libraries decide by them.
+func (w *responseRecorder) asWriter() http.ResponseWriter {
+	_, flush := w.ResponseWriter.(http.Flusher)
+	switch hijack := canHijack(w.ResponseWriter); {
+	case hijack && flush:
+		return struct {
+			*responseRecorder
+			hijackMethod
+			flushMethod
+		}{w, hijackMethod{w}, flushMethod{w}}
+	case hijack:
+		return struct {
+			*responseRecorder
+			hijackMethod
+		}{w, hijackMethod{w}}
+	case flush:
+		return struct {
+			*responseRecorder
+			flushMethod
+		}{w, flushMethod{w}}
+	default:
+		return w
+	}
+}
+
+// canHijack looks for a Hijacker as http.ResponseController does.
+func canHijack(w http.ResponseWriter) bool {
+	for {
+		switch t := w.(type) {
+		case http.Hijacker:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return false
+		}
+	}
+}
+
+// Unwrap lets http.ResponseController reach the writer underneath.
+func (w *responseRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter. Informational answers other than
+// 101 are followed by the true one.
+func (w *responseRecorder) WriteHeader(status int) {
+	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *responseRecorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// originRefused reports whether gorilla's CheckOrigin refused: its 403 is the
+// one that carries the version header.
+func (w *responseRecorder) originRefused() bool {
+	return w.status == http.StatusForbidden && w.Header().Get("Sec-Websocket-Version") != ""
+}
+
+type flushMethod struct{ w *responseRecorder }
+
+// Flush implements http.Flusher.
+func (f flushMethod) Flush() {
+	if f.w.status == 0 {
+		f.w.status = http.StatusOK
+	}
+	f.w.flushed = true
+	f.w.ResponseWriter.(http.Flusher).Flush()
+}
+
+type hijackMethod struct{ w *responseRecorder }
+
+// Hijack implements http.Hijacker. The connection it returns is followed.
+func (h hijackMethod) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return h.w.hijack()
+}
+
+func (w *responseRecorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
+	netConn, brw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.hijacked = true
+	c := w.conn
+	t := &tap{Conn: netConn, conn: c}
+	runtime.AddCleanup(t, (*Conn).forgotten, c)
+
+	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
+	if len(early) > 0 {
+		early = bytes.Clone(early)
+		t.early.Store(&early)
+	}
+	observed := t.observedConn()
+	resetReader(brw.Reader, early, observed)
+	brw.Writer.Reset(observed)
+
+	if w.status == http.StatusSwitchingProtocols {
+		// net/http has written the head, with every header that was set.
+		c.setSubprotocol(w.Header().Get("Sec-Websocket-Protocol"))
+		t.open()
+		c.answered(w.status)
+	} else {
+		t.head = &responseHead{add: c.agent.headersToAdd(w.Header())}
+	}
+	return observed, brw, nil
+}
+
+// resetReader makes br read from conn, with the early bytes in its buffer as
+// they were: gorilla refuses a client that does not wait for the answer by
+// looking at Buffered.
+func resetReader(br *bufio.Reader, early []byte, conn net.Conn) {
+	if len(early) == 0 {
+		br.Reset(conn)
+		return
+	}
+	br.Reset(&earlyReader{early: early, conn: conn})
+	_, _ = br.Peek(len(early)) // cannot fail: they came out of this buffer
+}
+
+// earlyReader reads the early bytes and then the connection.
+type earlyReader struct {
+	early []byte
+	conn  net.Conn
+}
+
+func (r *earlyReader) Read(b []byte) (int, error) {
+	if len(r.early) > 0 {
+		n := copy(b, r.early)
+		r.early = r.early[n:]
+		return n, nil
+	}
+	return r.conn.Read(b)
+}
+
+// headersToAdd picks the headers that are to reach the client in the 101.
+func (a *Agent) headersToAdd(set http.Header) http.Header {
+	var add http.Header
+	for _, name := range a.upgradeHeaders {
+		if values := set[name]; len(values) > 0 {
+			if add == nil {
+				add = make(http.Header, 1)
+			}
+			add[name] = append([]string(nil), values...)
+		}
+	}
+	return add
+}
+
+// setSubprotocol keeps the negotiated subprotocol when its name is known to be
+// harmless.
+func (c *Conn) setSubprotocol(name string) {
+	if name == "" {
+		return
+	}
+	name = c.agent.subprotocols.lookupString(name)
+	c.mu.Lock()
+	c.proto = name
+	c.mu.Unlock()
+}
+
+// commonSubprotocols are registered with IANA or in wide use; none of these
+// names can be a token.
+var commonSubprotocols = []string{
+	"bearer", "graphql-ws", "graphql-transport-ws", "json", "mqtt", "mqttv3.1", "msgpack",
+	"ocpp1.6", "ocpp2.0", "ocpp2.0.1", "ocpp2.1", "soap", "stomp", "v10.stomp", "v11.stomp", "v12.stomp",
+	"wamp", "wamp.2.cbor", "wamp.2.json", "wamp.2.msgpack", "xmpp", "actioncable-v1-json", "centrifuge-json",
+	"centrifuge-protobuf", "protobuf",
+}

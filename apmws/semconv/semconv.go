@@ -1,0 +1,72 @@
+// Package semconv holds the names that apmws writes: transaction types,
+// attributes and metrics. Exporters, dashboards and queries depend on them, so
+// a name changes only with an entry in the changelog.
+//
+// The names are neutral and dotted. A back end that cannot keep the dots
+// changes them by its own rule: Elastic writes websocket_close_code as a label.
+package semconv
+
+// Transaction types. Elastic shows them as transaction.type.
+const (
+	TypeConnection    = "Connection"    // the handshake
+	TypeMessage       = "Message"       // one message, or one broadcast
+	TypeDisconnection = "Disconnection" // the end of a connection
+)
+
+// Attributes of transactions, spans and log lines.
+const (
+	Event                 = "websocket.event" // connect, message, disconnect
+	ConnectionID          = "websocket.connection.id"
+	Route                 = "http.route"
+	Subprotocol           = "websocket.subprotocol"
+	UserID                = "user.id"
+	StatusCode            = "http.response.status_code"
+	ClientAddress         = "client.address"
+	Origin                = "websocket.origin"
+	RefusalReason         = "websocket.refusal.reason"
+	MessageName           = "websocket.message.name"
+	MessageType           = "websocket.message.type"
+	MessageLength         = "websocket.message.length" // bytes
+	MessageDirection      = "websocket.message.direction"
+	MessageRawName        = "websocket.message.raw_name"
+	CloseCode             = "websocket.close.code"
+	CloseReason           = "websocket.close.reason"
+	CloseInitiator        = "websocket.close.initiator"
+	CloseCause            = "websocket.close.cause"
+	ConnectionDuration    = "websocket.connection.duration" // seconds; also a metric
+	MessagesReceived      = "websocket.messages.received"   // also a metric
+	MessagesSent          = "websocket.messages.sent"       // also a metric
+	BytesReceived         = "websocket.bytes.received"      // also a metric
+	BytesSent             = "websocket.bytes.sent"          // also a metric
+	PingRTT               = "websocket.ping.rtt"            // seconds; also a metric
+	ConnectTraceID        = "websocket.connection.trace_id"
+	ConnectSpanID         = "websocket.connection.span_id"
+	EventOutcome          = "event.outcome"
+	TelemetryDropExporter = "exporter"
+	TelemetryDropReason   = "reason"
+)
+
+// Metrics beside those above.
+const (
+	ConnectionsActive  = "websocket.connections.active"
+	ConnectionsOpened  = "websocket.connections.opened"
+	ConnectionsRefused = "websocket.connections.refused"
+	ConnectionsClosed  = "websocket.connections.closed"
+	MessageDuration    = "websocket.message.duration" // seconds
+	PingsUnanswered    = "websocket.pings.unanswered"
+	WriteDuration      = "websocket.write.duration" // seconds
+	TelemetryDropped   = "websocket.telemetry.dropped"
+)
+
+// Values of Event.
+const (
+	EventConnect    = "connect"
+	EventMessage    = "message"
+	EventDisconnect = "disconnect"
+)
+
+// Other stands for a name outside its registered set.
+const Other = "_OTHER"
+
+// None stands for a status or a close code that never came.
+const None = "none"

@@ -1,0 +1,197 @@
+package apmws
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+)
+
+// Stats are the agent's exact counters and histograms at one moment. They are
+// cumulative since New and owned by the caller.
+type Stats struct {
+	Time    time.Time
+	Routes  []RouteStats // by name
+	Dropped []Dropped    // telemetry that was given up; traffic was not affected
+}
+
+// RouteStats are the counters and histograms of one route.
+type RouteStats struct {
+	Route string
+
+	ConnectionsActive int64 // open now
+	ConnectionsOpened int64
+	Refused           []RefusedStats // by status and reason
+	Closed            []ClosedStats  // by cause
+
+	MessagesReceived, MessagesSent int64 // as they passed on the wire
+	BytesReceived, BytesSent       int64 // payload of data frames on the wire, compressed where it is
+	PingsUnanswered                int64 // pings sent for which no pong came
+
+	ConnectionDuration Histogram
+	PingRTT            Histogram
+	WriteDuration      Histogram      // time blocked in writes to the peer
+	Messages           []MessageStats // by name and outcome: those handled by Serve or StartMessage
+}
+
+// RefusedStats counts refused handshakes. Status 0: there was no answer.
+type RefusedStats struct {
+	Status int
+	Reason string
+	Count  int64
+}
+
+// ClosedStats counts closed connections.
+type ClosedStats struct {
+	Cause CloseCause
+	Count int64
+}
+
+// MessageStats is the distribution of message handling times.
+type MessageStats struct {
+	Name     string
+	Outcome  Outcome
+	Duration Histogram
+}
+
+// route is a route's state: its options, counters and histograms.
+type route struct {
+	name     string
+	messages MessageOptions
+	names    names
+
+	counters           counters
+	connectionDuration histogram
+	pingRTT            histogram
+	writeDuration      histogram
+
+	refusals growMap[refusal, atomic.Int64] // statuses are bounded by HTTP, reasons are registered
+	handled  growMap[handledKey, histogram] // names are registered
+}
+
+type refusal struct {
+	status int
+	reason string
+}
+
+type handledKey struct {
+	name    string
+	outcome Outcome
+}
+
+func newRoute(name string, opts MessageOptions) *route {
+	return &route{name: name, messages: opts, names: newNames(opts.Names)}
+}
+
+// counters of one route. What changes with every message is sharded, so that
+// connections on different cores do not meet in one cache line.
+type counters struct {
+	opened          atomic.Int64
+	pingsUnanswered atomic.Int64
+	closedBy        [len(closeCauses)]atomic.Int64
+	shards          [counterShards]counterShard
+}
+
+const counterShards = 8
+
+type counterShard struct {
+	messagesReceived, messagesSent atomic.Int64
+	bytesReceived, bytesSent       atomic.Int64
+	_                              [128 - 4*8]byte // two cache lines: adjacent ones are fetched together
+}
+
+func (c *counters) received(shard int, passed frameCount) {
+	s := &c.shards[shard%counterShards]
+	s.bytesReceived.Add(passed.bytes)
+	if passed.messages != 0 {
+		s.messagesReceived.Add(passed.messages)
+	}
+}
+
+func (c *counters) sent(shard int, passed frameCount) {
+	s := &c.shards[shard%counterShards]
+	s.bytesSent.Add(passed.bytes)
+	if passed.messages != 0 {
+		s.messagesSent.Add(passed.messages)
+	}
+}
+
+func (c *counters) closed(cause CloseCause) {
+	c.closedBy[slices.Index(closeCauses[:], cause)].Add(1)
+}
+
+// refused counts a refusal.
+func (r *route) refused(status int, reason string) {
+	if status < 0 || status > 999 {
+		status = 0
+	}
+	r.refusals.get(refusal{status, reason}).Add(1)
+}
+
+// messageHandled records the handling of one message.
+func (r *route) messageHandled(shard int, name string, outcome Outcome, d time.Duration) {
+	r.handled.get(handledKey{name, outcome}).record(shard, d)
+}
+
+func (a *Agent) stats() Stats {
+	s := Stats{Time: time.Now()}
+	for _, r := range a.routeList() {
+		s.Routes = append(s.Routes, r.stats())
+	}
+	slices.SortFunc(s.Routes, func(x, y RouteStats) int { return cmp.Compare(x.Route, y.Route) })
+	for _, d := range []Dropped{
+		{coreName, "malformed_trace_context", a.drops.traceContexts.Load()},
+		{coreName, "too_many_attributes", a.drops.attributes.Load()},
+		{coreName, "callback_panic", a.drops.callbacks.Load()},
+	} {
+		if d.Count > 0 {
+			s.Dropped = append(s.Dropped, d)
+		}
+	}
+	s.Dropped = append(s.Dropped, a.exporter.Dropped()...)
+	return s
+}
+
+// coreName is the core among the exporters in Dropped.
+const coreName = "apmws"
+
+func (r *route) stats() RouteStats {
+	s := RouteStats{Route: r.name}
+	// Closes are read before opens, so that the difference is never negative.
+	for i, cause := range closeCauses {
+		if n := r.counters.closedBy[i].Load(); n > 0 {
+			s.Closed = append(s.Closed, ClosedStats{cause, n})
+			s.ConnectionsActive -= n
+		}
+	}
+	s.ConnectionsOpened = r.counters.opened.Load()
+	s.ConnectionsActive += s.ConnectionsOpened
+	for i := range r.counters.shards {
+		shard := &r.counters.shards[i]
+		s.MessagesReceived += shard.messagesReceived.Load()
+		s.MessagesSent += shard.messagesSent.Load()
+		s.BytesReceived += shard.bytesReceived.Load()
+		s.BytesSent += shard.bytesSent.Load()
+	}
+	s.PingsUnanswered = r.counters.pingsUnanswered.Load()
+	s.ConnectionDuration = r.connectionDuration.snapshot()
+	s.PingRTT = r.pingRTT.snapshot()
+	s.WriteDuration = r.writeDuration.snapshot()
+
+	for key, n := range r.refusals.all() {
+		s.Refused = append(s.Refused, RefusedStats{key.status, key.reason, n.Load()})
+	}
+	slices.SortFunc(s.Refused, func(x, y RefusedStats) int {
+		return cmp.Or(cmp.Compare(x.Status, y.Status), cmp.Compare(x.Reason, y.Reason))
+	})
+	for key, h := range r.handled.all() {
+		s.Messages = append(s.Messages, MessageStats{key.name, key.outcome, h.snapshot()})
+	}
+	slices.SortFunc(s.Messages, func(x, y MessageStats) int {
+		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Outcome, y.Outcome))
+	})
+	return s
+}
+
+// shardOf spreads connections over shards by their random id.
+func shardOf(id string) int { return int(id[0]) ^ int(id[1])<<2 }
