@@ -113,23 +113,6 @@ func serveLoop(ctx context.Context, conn *websocket.Conn) {
 	_ = Serve(ctx, conn, func(context.Context, Message) error { return nil })
 }
 
-// nopExporter records everything and allocates nothing: what is left is the
-// core's own.
-type nopExporter struct{}
-
-func (nopExporter) StartConn(ctx context.Context, _ ConnStart) (context.Context, ConnSpan) {
-	return ctx, nopExporter{}
-}
-func (nopExporter) Opened(OpenEnd) {}
-func (nopExporter) End(ConnEnd)    {}
-func (nopExporter) StartMessage(ctx context.Context, _ MessageStart) (context.Context, MessageSpan) {
-	return ctx, nopMessage{}
-}
-
-type nopMessage struct{}
-
-func (nopMessage) End(MessageEnd) {}
-
 // allocsPerMessage is what a loop allocates for each further message.
 func allocsPerMessage(wrap func(http.Handler) http.Handler, size int, loop func(context.Context, *websocket.Conn)) float64 {
 	const few, many = 100, 2100

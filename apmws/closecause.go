@@ -75,7 +75,9 @@ const (
 	endedByOwnFrame                    // a close frame went out
 	endedByRead
 	endedByWrite
-	endedByTimeout // a read deadline; undone when another read succeeds
+	endedByViolation    // the peer broke the protocol
+	endedByTimeout      // a read deadline; tentative, since some programs poll
+	endedByWriteTimeout // likewise; undone when another write succeeds
 )
 
 // closeSummary is what DISCONNECT says of the end.
@@ -97,8 +99,10 @@ func (e *ending) summary(pinged bool) closeSummary {
 		s.cause = ownCause(e.code)
 	case endedByRead:
 		s.initiator, s.cause = byNetwork, CauseReadError
-	case endedByWrite:
+	case endedByWrite, endedByWriteTimeout:
 		s.initiator, s.cause = byNetwork, CauseWriteError
+	case endedByViolation:
+		s.cause = CauseProtocolError
 	case endedByTimeout:
 		s.initiator, s.cause = byNetwork, CauseReadError
 		if pinged {
@@ -160,10 +164,19 @@ func (c *Conn) ownClosed(code int, reason string) {
 	c.ended(ending{how: endedByOwnFrame, code: code, reason: reason})
 }
 
-func (c *Conn) writeFailed(err error) {
-	if !errors.Is(err, net.ErrClosed) {
+func (c *Conn) peerViolated() { c.ended(ending{how: endedByViolation}) }
+
+// writeFailed reports whether it was a deadline, which need not be the end.
+func (c *Conn) writeFailed(err error) (timedOut bool) {
+	switch {
+	case errors.Is(err, net.ErrClosed):
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.ended(ending{how: endedByWriteTimeout, err: err})
+		return true
+	default:
 		c.ended(ending{how: endedByWrite, err: err})
 	}
+	return false
 }
 
 // readFailed reports whether it was a deadline, which need not be the end.
@@ -179,22 +192,47 @@ func (c *Conn) readFailed(err error) (timedOut bool) {
 	return false
 }
 
-// readGoesOn undoes a deadline that did not end the connection: some programs
-// poll with short ones.
-func (c *Conn) readGoesOn() {
+// goesOn undoes a missed deadline that did not end the connection.
+func (c *Conn) goesOn(missed endingKind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ending.how == endedByTimeout {
+	if c.ending.how == missed {
 		c.ending.how, c.ending.err = endedByClose, nil
+	}
+}
+
+// notClosed takes back a close frame that could not be written.
+func (c *Conn) notClosed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending.how == endedByOwnFrame {
+		c.ending = ending{failure: c.ending.failure, cause: c.ending.cause}
 	}
 }
 
 func (c *Conn) ended(e ending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ending.how == endedByClose {
+	if c.ending.replacedBy(e.how, c.pings != nil && c.pings.n > 0) {
 		e.failure, e.cause = c.ending.failure, c.ending.cause
 		c.ending = e
+	}
+}
+
+// replacedBy reports whether what happens now tells more of the end than what
+// is known. pinged says that a ping is unanswered.
+func (e *ending) replacedBy(how endingKind, pinged bool) bool {
+	switch e.how {
+	case endedByClose:
+		return true
+	case endedByViolation:
+		return how == endedByOwnFrame // the code says the same, and is sent
+	case endedByTimeout:
+		// A handler that gives up a silent peer may say so with a close frame; the
+		// cause is the silence all the same.
+		return how != endedByTimeout && (how != endedByOwnFrame || !pinged)
+	default:
+		return false
 	}
 }
 

@@ -203,6 +203,15 @@ func (c *Conn) pingSent(payload uint64) {
 	}
 }
 
+// pingNotSent takes the last ping back.
+func (c *Conn) pingNotSent() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pings.n > 0 {
+		c.pings.n--
+	}
+}
+
 func (c *Conn) pongReceived(payload uint64) {
 	now := time.Now()
 	c.mu.Lock()

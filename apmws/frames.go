@@ -47,6 +47,8 @@ type frameParser struct {
 	fin       bool
 	inFrame   bool
 	inMessage bool // a data message has begun and not ended
+	fromPeer  bool // frames must be masked (RFC 6455, section 5.1)
+	violated  bool // a frame that no library accepts has passed
 }
 
 // FNV-1a, 64 bits.
@@ -135,6 +137,7 @@ func (p *frameParser) beginFrame() {
 	default:
 		p.remaining = int64(length)
 	}
+	p.violated = p.violated || p.violates()
 	// The mask moves to the front, for control.
 	p.masked = 0
 	if p.header[1]&maskBit != 0 {
@@ -148,6 +151,20 @@ func (p *frameParser) beginFrame() {
 	case opClose, opPing, opPong:
 		p.hash = fnvOffset
 		p.closing = p.closing[:0]
+	}
+}
+
+// violates reports whether the header breaks a rule of RFC 6455, section 5,
+// that does not depend on what came before or was negotiated.
+func (p *frameParser) violates() bool {
+	unmasked := p.header[1]&maskBit == 0
+	switch p.opcode {
+	case opText, opBinary, opContinuation:
+		return p.fromPeer && unmasked
+	case opClose, opPing, opPong:
+		return p.fromPeer && unmasked || !p.fin || p.remaining > maxControl
+	default:
+		return true
 	}
 }
 

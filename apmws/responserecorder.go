@@ -109,7 +109,7 @@ func (w *responseRecorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	w.hijacked = true
 	c := w.conn
-	t := &tap{Conn: netConn, conn: c}
+	t := &tap{Conn: netConn, conn: c, in: frameParser{fromPeer: true}}
 	runtime.AddCleanup(t, (*Conn).forgotten, c)
 
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())

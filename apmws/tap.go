@@ -1,13 +1,10 @@
 package apmws
 
 import (
-	"crypto/tls"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"syscall"
-	"time"
 )
 
 // tap is a hijacked connection that is followed as it passes. What the peers
@@ -24,10 +21,13 @@ type tap struct {
 	// order of the bytes here is that on the wire.
 	readMu   sync.Mutex
 	in       frameParser
-	timedOut bool // the last read met its deadline
-	writeMu  sync.Mutex
-	out      frameParser
-	head     *responseHead // nil once the head has been written
+	timedOut bool // the last read missed its deadline
+
+	writeMu       sync.Mutex
+	out           frameParser
+	head          *responseHead // nil once the head has been written
+	writing       outbound      // what the write under way has in it
+	writeTimedOut bool          // the last write missed its deadline
 
 	early  atomic.Pointer[[]byte] // bytes that came with the handshake, not yet counted
 	framed atomic.Bool            // a 101 has been written: what passes is frames
@@ -36,19 +36,6 @@ type tap struct {
 	// Close reports the end, so that its counts are complete.
 	inFlight atomic.Int32
 	closing  atomic.Bool
-}
-
-// observedConn returns the tap as a net.Conn with the methods that programs look
-// for on a *net.TCPConn or a *tls.Conn.
-func (t *tap) observedConn() net.Conn {
-	switch c := t.Conn.(type) {
-	case *net.TCPConn:
-		return &tcpTap{tap: t, tcp: c}
-	case *tls.Conn:
-		return &tlsTap{tap: t, tls: c}
-	default:
-		return t
-	}
 }
 
 func (t *tap) enter() { t.inFlight.Add(1) }
@@ -69,7 +56,7 @@ func (t *tap) Read(b []byte) (int, error) {
 	if n > 0 && t.framed.Load() {
 		if t.timedOut {
 			t.timedOut = false
-			t.conn.readGoesOn()
+			t.conn.goesOn(endedByTimeout)
 		}
 		t.countEarly()
 		t.countRead(b[:n])
@@ -84,6 +71,10 @@ func (t *tap) Read(b []byte) (int, error) {
 func (t *tap) countRead(b []byte) {
 	if passed := t.in.feed(b, inbound{t.conn}); passed != (frameCount{}) {
 		t.conn.received(passed)
+	}
+	if t.in.violated {
+		t.in.violated = false
+		t.conn.peerViolated()
 	}
 }
 
@@ -114,23 +105,46 @@ func (t *tap) write(b []byte) (n, status int, err error) {
 	if t.head != nil {
 		return t.writeHead(b)
 	}
-	start := monotonic()
-	n, err = t.Conn.Write(b)
 	if t.framed.Load() {
-		t.conn.route.writeDuration.record(t.conn.shard, monotonic()-start)
-		t.countWrite(b[:n])
-	}
-	if err != nil && !t.closing.Load() {
-		t.conn.writeFailed(err)
+		n, err = t.writeFrames(b)
+	} else {
+		n, err = t.Conn.Write(b)
 	}
 	return n, 0, err
 }
 
-// countWrite counts bytes that went out. writeMu is held.
-func (t *tap) countWrite(b []byte) {
-	if passed := t.out.feed(b, outbound{t.conn}); passed != (frameCount{}) {
+// writeFrames writes what is frames, and follows them before they go out: the
+// answer to a ping or a close frame may be read by another goroutine before the
+// write returns. writeMu is held.
+func (t *tap) writeFrames(b []byte) (int, error) {
+	before := t.out
+	t.writing = outbound{conn: t.conn}
+	passed := t.out.feed(b, &t.writing)
+
+	start := monotonic()
+	n, err := t.Conn.Write(b)
+	t.conn.route.writeDuration.record(t.conn.shard, monotonic()-start)
+
+	if n < len(b) {
+		// Follow again what did get through.
+		t.out = before
+		through := outbound{dry: true}
+		passed = t.out.feed(b[:n], &through)
+		t.writing.takeBack(&through)
+	}
+	if passed != (frameCount{}) {
 		t.conn.sent(passed)
 	}
+	switch {
+	case err == nil:
+		if t.writeTimedOut {
+			t.writeTimedOut = false
+			t.conn.goesOn(endedByWriteTimeout)
+		}
+	case !t.closing.Load():
+		t.writeTimedOut = t.conn.writeFailed(err)
+	}
+	return n, err
 }
 
 // writeHead passes the head of the answer on, all at once, since what it has
@@ -147,20 +161,21 @@ func (t *tap) writeHead(b []byte) (n, status int, err error) {
 		t.open() // before the peer can answer
 	}
 	t.head = nil
-	wrote, err := t.Conn.Write(append(head, rest...))
-	if err != nil {
-		t.conn.writeFailed(err)
-	}
 	inHead := len(b) - len(rest)
-	after := wrote - len(head)
-	if after < 0 {
-		// The head did not get through, so the handshake has no answer.
-		return max(0, inHead+after), 0, err
+	if wrote, err := t.Conn.Write(head); err != nil {
+		// The handshake has no answer.
+		t.conn.writeFailed(err)
+		return max(0, inHead-(len(head)-wrote)), 0, err
+	}
+	if len(rest) == 0 {
+		return inHead, status, nil
 	}
 	if t.framed.Load() {
-		t.countWrite(rest[:after])
+		n, err = t.writeFrames(rest)
+	} else {
+		n, err = t.Conn.Write(rest)
 	}
-	return inHead + after, status, err
+	return inHead + n, status, err
 }
 
 // open makes what passes from now on count as frames.
@@ -197,47 +212,43 @@ func (t *tap) flushHead() {
 	t.head = nil
 }
 
-// NetConn returns the connection underneath. What is read from or written to it
-// is not counted.
-func (t *tap) NetConn() net.Conn { return t.Conn }
+// inbound receives the control frames of the peer.
+type inbound struct{ conn *Conn }
 
-// inbound and outbound receive what the parsers of the two directions see.
-type (
-	inbound  struct{ conn *Conn }
-	outbound struct{ conn *Conn }
-)
+func (inbound) ping(uint64)                     {}
+func (s inbound) pong(payload uint64)           { s.conn.pongReceived(payload) }
+func (s inbound) close(code int, reason string) { s.conn.peerClosed(code, reason) }
 
-func (inbound) ping(uint64)                      {}
-func (s inbound) pong(payload uint64)            { s.conn.pongReceived(payload) }
-func (s inbound) close(code int, reason string)  { s.conn.peerClosed(code, reason) }
-func (s outbound) ping(payload uint64)           { s.conn.pingSent(payload) }
-func (outbound) pong(uint64)                     {}
-func (s outbound) close(code int, reason string) { s.conn.ownClosed(code, reason) }
-
-// tcpTap keeps the methods of a *net.TCPConn that do not carry data.
-type tcpTap struct {
-	*tap
-	tcp *net.TCPConn
+// outbound receives the control frames of this side, and counts them, so that
+// those that did not get through can be taken back.
+type outbound struct {
+	conn          *Conn
+	dry           bool // only count
+	pings, closes int
 }
 
-func (t *tcpTap) CloseRead() error                         { return t.tcp.CloseRead() }
-func (t *tcpTap) CloseWrite() error                        { return t.tcp.CloseWrite() }
-func (t *tcpTap) SyscallConn() (syscall.RawConn, error)    { return t.tcp.SyscallConn() }
-func (t *tcpTap) SetNoDelay(noDelay bool) error            { return t.tcp.SetNoDelay(noDelay) }
-func (t *tcpTap) SetLinger(sec int) error                  { return t.tcp.SetLinger(sec) }
-func (t *tcpTap) SetKeepAlive(keepalive bool) error        { return t.tcp.SetKeepAlive(keepalive) }
-func (t *tcpTap) SetKeepAlivePeriod(d time.Duration) error { return t.tcp.SetKeepAlivePeriod(d) }
-func (t *tcpTap) SetKeepAliveConfig(config net.KeepAliveConfig) error {
-	return t.tcp.SetKeepAliveConfig(config)
-}
-func (t *tcpTap) SetReadBuffer(n int) error  { return t.tcp.SetReadBuffer(n) }
-func (t *tcpTap) SetWriteBuffer(n int) error { return t.tcp.SetWriteBuffer(n) }
+func (*outbound) pong(uint64) {}
 
-// tlsTap keeps the methods of a *tls.Conn that do not carry data.
-type tlsTap struct {
-	*tap
-	tls *tls.Conn
+func (s *outbound) ping(payload uint64) {
+	s.pings++
+	if !s.dry {
+		s.conn.pingSent(payload)
+	}
 }
 
-func (t *tlsTap) CloseWrite() error                    { return t.tls.CloseWrite() }
-func (t *tlsTap) ConnectionState() tls.ConnectionState { return t.tls.ConnectionState() }
+func (s *outbound) close(code int, reason string) {
+	s.closes++
+	if !s.dry {
+		s.conn.ownClosed(code, reason)
+	}
+}
+
+// takeBack undoes what is not in through.
+func (s *outbound) takeBack(through *outbound) {
+	for range s.pings - through.pings {
+		s.conn.pingNotSent()
+	}
+	if s.closes > through.closes {
+		s.conn.notClosed()
+	}
+}
