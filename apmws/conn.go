@@ -28,14 +28,13 @@ type Conn struct {
 	route *route
 	id    string
 	peer  string
-	path  string
 	start time.Time
 	shard int // of the route's counters
 
 	span    *multiConn
-	ids     SpanContext // of CONNECT
-	scope   *scope      // the handler's context
-	request RequestInfo // emptied once CONNECT has ended
+	ids     SpanContext  // of CONNECT
+	scope   *scope       // the handler's context
+	request *RequestInfo // nil once CONNECT has ended
 
 	messagesReceived, messagesSent atomic.Int64
 	bytesReceived, bytesSent       atomic.Int64

@@ -105,13 +105,13 @@ type Shutdowner interface {
 
 // DropReporter is implemented by an exporter that counts what it gave up.
 type DropReporter interface {
-	// Dropped returns cumulative counts.
+	// Dropped returns cumulative counts by reason, without the exporter's name.
 	Dropped() []Dropped
 }
 
 // Dropped counts telemetry that was given up. Traffic was not affected.
 type Dropped struct {
-	Exporter string // the exporter's name, or "apmws" for the core
+	Exporter string // the exporter's package, such as elasticws; "apmws" for the core
 	Reason   string // from a small fixed set
 	Count    int64  // since the start
 }

@@ -64,7 +64,7 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 	c := &Conn{
 		agent: a, route: rt, id: id, peer: r.RemoteAddr, start: time.Now(),
 		shard: shardOf(id),
-		request: RequestInfo{
+		request: &RequestInfo{
 			Method: sanitize(r.Method, 16), Host: sanitize(r.Host, 256), Path: sanitize(r.URL.Path, 1024),
 			UserAgent: sanitize(r.UserAgent(), 512), Peer: r.RemoteAddr, Proto: r.Proto, TLS: r.TLS != nil,
 		},
@@ -81,13 +81,13 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 	live, span := a.exporter.StartConn(base, ConnStart{
 		Time: c.start, ID: id, Route: rt.name, Name: "CONNECT " + rt.name,
 		Remote:  a.remoteContext(r.Header.Get("Traceparent"), strings.Join(r.Header.Values("Tracestate"), ",")),
-		Request: c.request,
+		Request: *c.request,
 		Attrs:   attrs,
 	})
 	scratch.put(attrs)
 	c.span = span
 	c.ids = span.SpanContext()
-	s.ids = c.ids
+	s.ids = &c.ids
 	ls := &liveScope{ctx: live}
 	if span != nil {
 		ls.parent = span

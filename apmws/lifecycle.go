@@ -47,7 +47,7 @@ func (c *Conn) accepted() {
 	})
 	scratch.put(attrs)
 	c.logConnected(now, proto)
-	c.request = RequestInfo{}
+	c.request = nil
 }
 
 // endScope hides the CONNECT transaction from the handler's context, before the

@@ -39,6 +39,7 @@ const (
 type Transaction struct {
 	scope scope     // the handler's context
 	inner liveScope // what scope.live points to
+	ids   SpanContext
 
 	conn  *Conn
 	start time.Time
@@ -84,6 +85,7 @@ func StartMessage(ctx context.Context, info MessageInfo) (context.Context, *Tran
 func (c *Conn) startMessage(ctx context.Context, name, raw string, typ MessageType, size int, remote SpanContext) *Transaction {
 	tx := &Transaction{conn: c, start: time.Now(), begin: monotonic(), typ: typ, size: size, raw: raw}
 	tx.scope.Context, tx.scope.conn, tx.scope.event, tx.scope.name = ctx, c, semconv.EventMessage, name
+	tx.scope.ids = &tx.ids
 	if c.span == nil {
 		return tx
 	}
@@ -96,7 +98,7 @@ func (c *Conn) startMessage(ctx context.Context, name, raw string, typ MessageTy
 	scratch.put(attrs)
 	if span != nil {
 		tx.span = span
-		tx.scope.ids = span.SpanContext()
+		tx.ids = span.SpanContext()
 		tx.inner = liveScope{ctx: live, parent: span}
 		tx.scope.live.Store(&tx.inner)
 	}
@@ -141,7 +143,7 @@ func (tx *Transaction) End(err error) {
 			Time: tx.start.Add(d), Result: result, Outcome: outcome, User: user, Failure: failure, Attrs: own,
 		})
 	}
-	c.logMessage(tx.scope.name, tx.typ, tx.size, tx.scope.ids, d, outcome, failure)
+	c.logMessage(tx.scope.name, tx.typ, tx.size, tx.ids, d, outcome, failure)
 }
 
 // EndOnPanic ends the transaction with the result panic when the goroutine is

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"reflect"
 	"runtime/debug"
 	"sync/atomic"
 
@@ -29,12 +31,27 @@ type member struct {
 
 func newMulti(exporters []Exporter, logger *zerolog.Logger) *multi {
 	m := &multi{}
+	seen := make(map[string]int)
 	for _, e := range exporters {
-		if e != nil {
-			m.members = append(m.members, &member{exporter: e, name: fmt.Sprintf("%T", e), logger: logger})
+		if e == nil {
+			continue
 		}
+		name := exporterName(e)
+		if seen[name]++; seen[name] > 1 {
+			name = fmt.Sprintf("%s#%d", name, seen[name])
+		}
+		m.members = append(m.members, &member{exporter: e, name: name, logger: logger})
 	}
 	return m
+}
+
+// exporterName is the name of the package that an exporter comes from.
+func exporterName(e Exporter) string {
+	t := reflect.TypeOf(e)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return path.Base(t.PkgPath())
 }
 
 func (m *multi) empty() bool { return len(m.members) == 0 }
@@ -95,7 +112,10 @@ func (m *multi) Dropped() []Dropped {
 		if d, ok := x.exporter.(DropReporter); ok {
 			func() {
 				defer x.contain()
-				all = append(all, d.Dropped()...)
+				for _, dropped := range d.Dropped() {
+					dropped.Exporter = x.name
+					all = append(all, dropped)
+				}
 			}()
 		}
 		if n := x.panics.Load(); n > 0 {

@@ -134,7 +134,7 @@ func (l *loop) observe(m Message) error {
 	name, raw := c.nameOf(m)
 	if c.span == nil {
 		if l.unrecorded == nil {
-			l.unrecorded = &scope{Context: l.ctx, conn: c, event: semconv.EventMessage}
+			l.unrecorded = &scope{Context: l.ctx, conn: c, event: semconv.EventMessage, ids: &SpanContext{}}
 		}
 		begin := monotonic()
 		err := protect(l.unrecorded, m, l.handle)
