@@ -49,8 +49,8 @@ type Conn struct {
 	ending  ending
 	pings   *pings
 	serving *websocket.Conn
-	// postponed: the end is reported when the handler's panic is known.
-	postponed bool
+	// postponed is running while the end waits for the handler's panic.
+	postponed *time.Timer
 
 	writeMu sync.Mutex // serialises writers through Write and Close
 }

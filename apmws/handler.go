@@ -131,8 +131,23 @@ func originOf(r *http.Request) string {
 func (c *Conn) closing() {
 	if panickingHandler() {
 		c.mu.Lock()
-		c.postponed = true
+		c.postponed = time.AfterFunc(maxPostponed, c.reportPostponed)
 		c.mu.Unlock()
+	}
+}
+
+// maxPostponed bounds the wait for a panic that the handler itself recovers.
+const maxPostponed = time.Second
+
+// reportPostponed reports the end that has waited, if any.
+func (c *Conn) reportPostponed() {
+	c.mu.Lock()
+	postponed := c.postponed
+	c.postponed = nil
+	c.mu.Unlock()
+	if postponed != nil {
+		postponed.Stop()
+		c.disconnected()
 	}
 }
 

@@ -142,20 +142,14 @@ func (c *Conn) handlerReturned(rec *responseRecorder, aborted bool, failure *Fai
 	if failure != nil {
 		c.failed(CausePanic, failure)
 	}
-	c.mu.Lock()
-	postponed := c.postponed
-	c.postponed = false
-	c.mu.Unlock()
-	if postponed {
-		c.disconnected()
-	}
+	c.reportPostponed()
 }
 
 // disconnected ends the connection, once.
 func (c *Conn) disconnected() {
 	c.mu.Lock()
-	if c.postponed || c.state != open {
-		connecting := c.state == connecting && !c.postponed
+	if c.postponed != nil || c.state != open {
+		connecting := c.state == connecting && c.postponed == nil
 		c.mu.Unlock()
 		if connecting {
 			c.refuse(0, nil, false)

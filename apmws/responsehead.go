@@ -2,121 +2,124 @@ package apmws
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// maxHead bounds the head of a 101 that is held back until it is whole.
-const maxHead = 16 << 10 // bytes
-
-// responseHead collects the head of the answer that a library writes to the
-// hijacked connection, to read its status and to add headers.
+// responseHead follows the head of the answer that a library writes to the
+// hijacked connection, in whatever pieces, to read its status and to add
+// headers to a 101. It passes everything on at once, but for a carriage return
+// that may begin the end of the head.
 type responseHead struct {
-	add    http.Header // may be nil
-	held   []byte
-	status int
-	// subprotocol is the negotiated one.
-	subprotocol string
+	add         http.Header // may be nil
+	status      int         // once the status line is whole; 0: none
+	subprotocol string      // the negotiated one
+
+	begun   bool     // the status line is whole
+	line    []byte   // the current line so far, its first maxHeadLine bytes
+	present [][]byte // the lines with names that are in add
+	held    bool     // a carriage return at the beginning of a line waits
 }
 
-var (
-	endOfLine = []byte("\r\n")
-	endOfHead = []byte("\r\n\r\n")
-)
+// maxHeadLine bounds what is kept of a line.
+const maxHeadLine = 8 << 10 // bytes
 
-// take adds b. It reports whether the head is whole, or no 101 that waiting
-// for makes sense; rest is what follows it.
-func (h *responseHead) take(b []byte) (rest []byte, done bool) {
-	from := max(0, len(h.held)-len(endOfHead)+1)
-	h.held = append(h.held, b...)
-	if i := bytes.Index(h.held[from:], endOfHead); i >= 0 {
-		end := from + i + len(endOfHead)
-		rest = b[len(b)-(len(h.held)-end):]
-		h.held = h.held[:end]
-		h.parse()
-		return rest, true
-	}
-	if len(h.held) > maxHead || !h.undecided() {
-		h.parse()
-		h.add = nil // there is no known place for it
-		return nil, true
-	}
-	return nil, false
-}
+var endOfLine = []byte("\r\n")
 
-// undecided reports whether what is held can be the beginning of a 101.
-func (h *responseHead) undecided() bool {
-	const statusLine = "HTTP/1.x 101"
-	n := min(len(h.held), len(statusLine))
-	for i := range n {
-		if i >= len("HTTP/1.") && n < len(statusLine) {
-			break // decide when the status is whole
+// pass returns what is to be written for b. done reports that the head is whole,
+// with what follows it in rest, or that there will be no 101; then rest is empty.
+func (h *responseHead) pass(b []byte) (out, rest []byte, done bool) {
+	if h.held {
+		h.held = false
+		if len(b) > 0 && b[0] == '\n' { // the end of the head
+			return append(append(h.appendAdded(out), '\r'), b[0]), b[1:], true
 		}
-		if h.held[i] != statusLine[i] && statusLine[i] != 'x' {
-			return false
-		}
+		out = append(out, '\r')
 	}
-	return true
-}
-
-// parse finds the status, or leaves it 0.
-func (h *responseHead) parse() {
-	line, lines, _ := bytes.Cut(h.held, endOfLine)
-	_, status, _ := strings.Cut(string(line), " ")
-	if !bytes.HasPrefix(line, []byte("HTTP/1.")) || len(status) < 3 {
-		return
-	}
-	for _, c := range []byte(status[:3]) {
-		if c < '0' || c > '9' {
-			h.status = 0
-			return
+	for start := 0; ; {
+		end := bytes.IndexByte(b[start:], '\n')
+		if end < 0 {
+			h.keep(b[start:])
+			if len(h.add) > 0 && h.begun && len(h.line) == 1 && h.line[0] == '\r' && len(b) > start {
+				h.held = true
+				b = b[:len(b)-1]
+			}
+			return append(out, b...), nil, false
 		}
-		h.status = h.status*10 + int(c-'0')
-	}
-	for line := range bytes.SplitSeq(lines, endOfLine) {
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		if strings.EqualFold(string(name), "Sec-WebSocket-Protocol") {
-			h.subprotocol = textproto.TrimString(string(value))
+		end += start + 1
+		h.keep(b[start:end])
+		line := bytes.TrimRight(h.line, "\r\n")
+		h.line = h.line[:0]
+		switch {
+		case !h.begun:
+			h.begun = true
+			h.status = parseStatus(line)
+			if h.status != http.StatusSwitchingProtocols {
+				return append(out, b...), nil, true
+			}
+		case len(line) == 0:
+			out = h.appendAdded(append(out, b[:start]...))
+			return append(out, b[start:end]...), b[end:], true
+		default:
+			h.note(line)
 		}
+		start = end
 	}
 }
 
-// bytes returns the head with the added headers, those of a 101 that it does
-// not have already.
-func (h *responseHead) bytes() []byte {
-	if h.status != http.StatusSwitchingProtocols || len(h.add) == 0 {
-		return h.held
+func (h *responseHead) keep(b []byte) {
+	h.line = append(h.line, b[:min(len(b), maxHeadLine-len(h.line))]...)
+}
+
+// parseStatus returns the status of an HTTP/1 status line, or 0.
+func parseStatus(line []byte) int {
+	proto, status, _ := strings.Cut(string(line), " ")
+	status, _, _ = strings.Cut(status, " ")
+	n, err := strconv.Atoi(status)
+	if err != nil || !strings.HasPrefix(proto, "HTTP/1.") || n < 100 || n > 999 {
+		return 0
 	}
-	present := bytes.Split(h.held, endOfLine)
-	out := slices.Clone(h.held[:len(h.held)-len(endOfLine)])
-	for name, values := range h.add {
-		for _, value := range values {
-			line := []byte(name + ": " + headerValue(value))
-			if !slices.ContainsFunc(present, func(p []byte) bool { return sameHeader(p, line) }) {
+	return n
+}
+
+// note keeps what matters of a header line.
+func (h *responseHead) note(line []byte) {
+	name, value, _ := bytes.Cut(line, []byte(":"))
+	key := textproto.CanonicalMIMEHeaderKey(string(name))
+	if key == "Sec-Websocket-Protocol" {
+		h.subprotocol = textproto.TrimString(string(value))
+	}
+	if _, ok := h.add[key]; ok {
+		h.present = append(h.present, headerLine(key, string(value)))
+	}
+}
+
+// appendAdded appends the headers to add that the head does not have already.
+func (h *responseHead) appendAdded(out []byte) []byte {
+	for _, name := range slices.Sorted(maps.Keys(h.add)) {
+		for _, value := range h.add[name] {
+			line := headerLine(name, value)
+			if !slices.ContainsFunc(h.present, func(p []byte) bool { return bytes.Equal(p, line) }) {
 				out = append(append(out, line...), endOfLine...)
 			}
 		}
 	}
-	return append(out, endOfLine...)
+	return out
 }
 
-// headerValue makes line breaks harmless, as net/http does.
-func headerValue(v string) string {
-	return textproto.TrimString(strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
+// headerLine makes line breaks and other control characters harmless.
+func headerLine(name, value string) []byte {
+	clean := func(r rune) rune {
+		if r < ' ' || r == 0x7f {
 			return ' '
 		}
 		return r
-	}, v))
-}
-
-// sameHeader compares two header lines: the name without case, the value exactly.
-func sameHeader(a, b []byte) bool {
-	an, av, _ := bytes.Cut(a, []byte(":"))
-	bn, bv, _ := bytes.Cut(b, []byte(":"))
-	return bytes.EqualFold(an, bn) && bytes.Equal(bytes.TrimSpace(av), bytes.TrimSpace(bv))
+	}
+	return []byte(name + ": " + textproto.TrimString(strings.Map(clean, value)))
 }
 
 // upgradeHeader reports whether a header may be added to a 101.

@@ -3,6 +3,7 @@ package apmws
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"runtime"
@@ -19,26 +20,55 @@ type responseRecorder struct {
 }
 
 // asWriter returns a ResponseWriter that has the optional methods of the one
-// underneath, no more and no fewer: libraries decide by them.
+// underneath which libraries and frameworks decide by.
 func (w *responseRecorder) asWriter() http.ResponseWriter {
-	_, flush := w.ResponseWriter.(http.Flusher)
-	switch hijack := canHijack(w.ResponseWriter); {
+	under := w.ResponseWriter
+	_, flush := under.(http.Flusher)
+	_, flushError := under.(interface{ FlushError() error })
+	_, notify := under.(closeNotifier)
+	_, readFrom := under.(io.ReaderFrom)
+	_, headerNow := under.(headerWriter)
+	h, f := hijackMethod{w}, flushMethod{w}
+	switch hijack := canHijack(under); {
+	case hijack && flush && flushError && notify && readFrom: // net/http's own
+		return struct {
+			*responseRecorder
+			hijackMethod
+			flushMethod
+			flushErrorMethod
+			notifyMethod
+			readFromMethod
+		}{w, h, f, flushErrorMethod{w}, notifyMethod{w}, readFromMethod{w}}
+	case hijack && flush && notify && headerNow: // gin's
+		return struct {
+			*responseRecorder
+			hijackMethod
+			flushMethod
+			notifyMethod
+			headerNowMethod
+		}{w, h, f, notifyMethod{w}, headerNowMethod{w}}
+	case hijack && headerNow:
+		return struct {
+			*responseRecorder
+			hijackMethod
+			headerNowMethod
+		}{w, h, headerNowMethod{w}}
 	case hijack && flush:
 		return struct {
 			*responseRecorder
 			hijackMethod
 			flushMethod
-		}{w, hijackMethod{w}, flushMethod{w}}
+		}{w, h, f}
 	case hijack:
 		return struct {
 			*responseRecorder
 			hijackMethod
-		}{w, hijackMethod{w}}
+		}{w, h}
 	case flush:
 		return struct {
 			*responseRecorder
 			flushMethod
-		}{w, flushMethod{w}}
+		}{w, f}
 	default:
 		return w
 	}
@@ -84,15 +114,57 @@ func (w *responseRecorder) originRefused() bool {
 	return w.status == http.StatusForbidden && w.Header().Get("Sec-Websocket-Version") != ""
 }
 
-type flushMethod struct{ w *responseRecorder }
+// sends notes that what is written from now on reaches the client.
+func (w *responseRecorder) sends() {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	w.flushed = true
+}
+
+// The optional methods, each in a type of its own to be combined.
+
+type (
+	closeNotifier interface{ CloseNotify() <-chan bool }
+	headerWriter  interface{ WriteHeaderNow() }
+
+	flushMethod      struct{ w *responseRecorder }
+	flushErrorMethod struct{ w *responseRecorder }
+	notifyMethod     struct{ w *responseRecorder }
+	readFromMethod   struct{ w *responseRecorder }
+	headerNowMethod  struct{ w *responseRecorder }
+)
 
 // Flush implements http.Flusher.
-func (f flushMethod) Flush() {
-	if f.w.status == 0 {
-		f.w.status = http.StatusOK
+func (m flushMethod) Flush() {
+	m.w.sends()
+	m.w.ResponseWriter.(http.Flusher).Flush()
+}
+
+// FlushError is what http.ResponseController looks for.
+func (m flushErrorMethod) FlushError() error {
+	m.w.sends()
+	return m.w.ResponseWriter.(interface{ FlushError() error }).FlushError()
+}
+
+// CloseNotify implements http.CloseNotifier, which is deprecated, but asserted
+// by frameworks.
+func (m notifyMethod) CloseNotify() <-chan bool {
+	return m.w.ResponseWriter.(closeNotifier).CloseNotify()
+}
+
+// ReadFrom implements io.ReaderFrom.
+func (m readFromMethod) ReadFrom(src io.Reader) (int64, error) {
+	if m.w.status == 0 {
+		m.w.status = http.StatusOK
 	}
-	f.w.flushed = true
-	f.w.ResponseWriter.(http.Flusher).Flush()
+	return m.w.ResponseWriter.(io.ReaderFrom).ReadFrom(src)
+}
+
+// WriteHeaderNow is what coder/websocket calls for gin, whose writer only notes
+// the status in WriteHeader.
+func (m headerNowMethod) WriteHeaderNow() {
+	m.w.ResponseWriter.(headerWriter).WriteHeaderNow()
 }
 
 type hijackMethod struct{ w *responseRecorder }

@@ -147,33 +147,32 @@ func (t *tap) writeFrames(b []byte) (int, error) {
 	return n, err
 }
 
-// writeHead passes the head of the answer on, all at once, since what it has
-// decides what is added. b may hold what follows the head.
+// writeHead passes the head of the answer on, with the added headers. b may hold
+// what follows the head.
 func (t *tap) writeHead(b []byte) (n, status int, err error) {
-	rest, done := t.head.take(b)
-	if !done {
-		return len(b), 0, nil
+	wasHeld := t.head.held
+	out, rest, done := t.head.pass(b)
+	if done {
+		status = t.head.status
+		t.conn.setSubprotocol(t.head.subprotocol)
+		t.head = nil
+		if status == http.StatusSwitchingProtocols {
+			t.open() // before the peer can answer
+		}
 	}
-	head := t.head.bytes()
-	t.conn.setSubprotocol(t.head.subprotocol)
-	status = t.head.status
-	if status == http.StatusSwitchingProtocols {
-		t.open() // before the peer can answer
-	}
-	t.head = nil
 	inHead := len(b) - len(rest)
-	if wrote, err := t.Conn.Write(head); err != nil {
-		// The handshake has no answer.
-		t.conn.writeFailed(err)
-		return max(0, inHead-(len(head)-wrote)), 0, err
+	if wrote, err := t.Conn.Write(out); err != nil {
+		if !t.closing.Load() {
+			t.conn.writeFailed(err)
+		}
+		missing := len(out) - wrote
+		if wasHeld && wrote == 0 {
+			missing--
+		}
+		return max(0, inHead-missing), 0, err
 	}
-	if len(rest) == 0 {
-		return inHead, status, nil
-	}
-	if t.framed.Load() {
+	if len(rest) > 0 {
 		n, err = t.writeFrames(rest)
-	} else {
-		n, err = t.Conn.Write(rest)
 	}
 	return inHead + n, status, err
 }
@@ -199,17 +198,16 @@ func (t *tap) Close() error {
 	return t.Conn.Close()
 }
 
-// flushHead writes an unfinished head as it is: without the tap its beginning
-// would have been written long ago.
+// flushHead writes what is held back of an unfinished head.
 func (t *tap) flushHead() {
 	if !t.writeMu.TryLock() {
-		return // Close does not wait for a writer
+		return // neither Close nor CloseWrite waits for a writer
 	}
 	defer t.writeMu.Unlock()
-	if t.head != nil && len(t.head.held) > 0 {
-		_, _ = t.Conn.Write(t.head.held) // Close reports no write errors
+	if t.head != nil && t.head.held {
+		t.head.held = false
+		_, _ = t.Conn.Write([]byte{'\r'}) // Close reports no write errors
 	}
-	t.head = nil
 }
 
 // inbound receives the control frames of the peer.

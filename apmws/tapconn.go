@@ -31,7 +31,7 @@ type tcpTap struct {
 }
 
 func (t *tcpTap) CloseRead() error                         { return t.tcp.CloseRead() }
-func (t *tcpTap) CloseWrite() error                        { return t.tcp.CloseWrite() }
+func (t *tcpTap) CloseWrite() error                        { t.flushHead(); return t.tcp.CloseWrite() }
 func (t *tcpTap) SyscallConn() (syscall.RawConn, error)    { return t.tcp.SyscallConn() }
 func (t *tcpTap) SetNoDelay(noDelay bool) error            { return t.tcp.SetNoDelay(noDelay) }
 func (t *tcpTap) SetLinger(sec int) error                  { return t.tcp.SetLinger(sec) }
@@ -49,5 +49,5 @@ type tlsTap struct {
 	tls *tls.Conn
 }
 
-func (t *tlsTap) CloseWrite() error                    { return t.tls.CloseWrite() }
+func (t *tlsTap) CloseWrite() error                    { t.flushHead(); return t.tls.CloseWrite() }
 func (t *tlsTap) ConnectionState() tls.ConnectionState { return t.tls.ConnectionState() }
