@@ -3,6 +3,7 @@ package apmws
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -179,5 +180,5 @@ func (a *Agent) route(name string) *route {
 func (a *Agent) routeList() []*route {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.routes[:len(a.routes):len(a.routes)]
+	return slices.Clip(a.routes)
 }

@@ -76,8 +76,11 @@ type Identifier interface {
 }
 
 // Attacher is implemented by an exporter that reads the agent: its counters,
-// its connections. New calls Attach once; what Attach starts, Shutdown ends.
-type Attacher interface{ Attach(agent *Agent) }
+// its connections.
+type Attacher interface {
+	// Attach is called once, by New. What it starts, Shutdown ends.
+	Attach(agent *Agent)
+}
 
 // Masker is implemented by an exporter whose vendor keeps a transaction in the
 // context.
@@ -147,6 +150,7 @@ type RequestInfo struct {
 	Host      string
 	Path      string // without the query
 	UserAgent string
+	Origin    string // scheme and host, or empty
 	Peer      string // the socket's address, host:port
 	Proto     string // such as HTTP/1.1
 	TLS       bool

@@ -66,7 +66,7 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 		shard: shardOf(id),
 		request: &RequestInfo{
 			Method: sanitize(r.Method, 16), Host: sanitize(r.Host, 256), Path: sanitize(r.URL.Path, 1024),
-			UserAgent: sanitize(r.UserAgent(), 512), Peer: r.RemoteAddr, Proto: r.Proto, TLS: r.TLS != nil,
+			UserAgent: sanitize(r.UserAgent(), 512), Origin: originOf(r), Peer: r.RemoteAddr, Proto: r.Proto, TLS: r.TLS != nil,
 		},
 	}
 	base := r.Context()
@@ -75,7 +75,7 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 
 	scratch := getScratch()
 	attrs := c.appendCommon(scratch.attrs, semconv.EventConnect)
-	if origin := originOf(r); origin != "" {
+	if origin := c.request.Origin; origin != "" {
 		attrs = append(attrs, slog.String(semconv.Origin, origin))
 	}
 	live, span := a.exporter.StartConn(base, ConnStart{

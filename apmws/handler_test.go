@@ -118,19 +118,19 @@ func TestRefusals(t *testing.T) {
 		{"gorilla's origin check", upgrade, http.Header{"Origin": {"https://elsewhere.example"}}, 403, "origin", OutcomeSuccess, false},
 		{"registered reason", func(w http.ResponseWriter, r *http.Request) {
 			FromContext(r.Context()).SetRefusalReason("quota")
-			w.WriteHeader(429)
+			w.WriteHeader(http.StatusTooManyRequests)
 		}, nil, 429, "quota", OutcomeSuccess, false},
 		{"unregistered reason", func(w http.ResponseWriter, r *http.Request) {
 			FromContext(r.Context()).SetRefusalReason("made up by " + r.UserAgent())
-			w.WriteHeader(429)
+			w.WriteHeader(http.StatusTooManyRequests)
 		}, nil, 429, "_OTHER", OutcomeSuccess, false},
 		{"panic", func(http.ResponseWriter, *http.Request) { panic("boom") }, nil, 0, "upgrade_failed", OutcomeFailure, true},
 		{"panic after the answer", func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(401)
+			w.WriteHeader(http.StatusUnauthorized)
 			panic("boom")
 		}, nil, 0, "upgrade_failed", OutcomeFailure, true},
 		{"panic after the answer was sent", func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(401)
+			w.WriteHeader(http.StatusUnauthorized)
 			w.(http.Flusher).Flush()
 			panic("boom")
 		}, nil, 401, "upgrade_failed", OutcomeFailure, true},
@@ -300,7 +300,7 @@ func TestSpansBelowConnect(t *testing.T) {
 		query.End(errors.New("no such user"))
 		span.End(nil)
 		span.End(errors.New("again")) // does nothing
-		w.WriteHeader(401)
+		w.WriteHeader(http.StatusUnauthorized)
 	})))
 	_, _, _ = websocket.DefaultDialer.Dial(url, nil)
 	rec.wait(t, "opened", 1)

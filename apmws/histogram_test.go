@@ -17,7 +17,7 @@ func referenceBounds() []time.Duration {
 	start := time.Microsecond
 	for range 37 {
 		for quarter := range time.Duration(4) {
-			bounds = append(bounds, start+quarter*start/4)
+			bounds = append(bounds, start+start/4*quarter)
 		}
 		start += start
 	}

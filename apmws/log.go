@@ -71,6 +71,9 @@ func (c *Conn) logRequest(e *zerolog.Event) {
 		Str("url.path", c.request.Path).
 		Str(semconv.ClientAddress, clientAddress(c.peer)).
 		Str("user_agent.original", c.request.UserAgent)
+	if origin := c.request.Origin; origin != "" {
+		e.Str(labelOrigin, origin)
+	}
 }
 
 func (c *Conn) logConnected(now time.Time, subprotocol string) {

@@ -7,6 +7,7 @@ import (
 	"path"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 
 	"github.com/rs/zerolog"
@@ -91,13 +92,13 @@ func (m *multi) Attach(agent *Agent) {
 func (m *multi) Mask(ctx context.Context) context.Context {
 	for _, x := range m.members {
 		if masker, ok := x.exporter.(Masker); ok {
-			ctx = x.mask(masker, ctx)
+			ctx = x.mask(ctx, masker)
 		}
 	}
 	return ctx
 }
 
-func (m *member) mask(masker Masker, ctx context.Context) (masked context.Context) {
+func (m *member) mask(ctx context.Context, masker Masker) (masked context.Context) {
 	masked = ctx
 	defer m.contain()
 	if c := masker.Mask(ctx); c != nil {
@@ -137,8 +138,7 @@ func (m *multi) Flush(ctx context.Context) error {
 
 func (m *multi) Shutdown(ctx context.Context) error {
 	var errs []error
-	for i := len(m.members) - 1; i >= 0; i-- {
-		x := m.members[i]
+	for _, x := range slices.Backward(m.members) {
 		if s, ok := x.exporter.(Shutdowner); ok {
 			errs = append(errs, x.call(ctx, "shutdown", s.Shutdown))
 		}
