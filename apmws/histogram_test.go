@@ -16,8 +16,8 @@ func referenceBounds() []time.Duration {
 	bounds := []time.Duration{0}
 	start := time.Microsecond
 	for range 37 {
-		for quarter := range time.Duration(4) {
-			bounds = append(bounds, start+start/4*quarter)
+		for quarter := range int64(4) {
+			bounds = append(bounds, start+time.Duration(int64(start)/4*quarter))
 		}
 		start += start
 	}
