@@ -43,7 +43,6 @@ type Transaction struct {
 
 	conn  *Conn
 	start time.Time
-	begin time.Duration // monotonic
 	typ   MessageType
 	size  int
 	raw   string // unregistered name, when it is to be kept
@@ -83,7 +82,7 @@ func StartMessage(ctx context.Context, info MessageInfo) (context.Context, *Tran
 // startMessage starts a transaction. It allocates nothing that a program
 // without exporters could do without.
 func (c *Conn) startMessage(ctx context.Context, name, raw string, typ MessageType, size int, remote SpanContext) *Transaction {
-	tx := &Transaction{conn: c, start: time.Now(), begin: monotonic(), typ: typ, size: size, raw: raw}
+	tx := &Transaction{conn: c, start: time.Now(), typ: typ, size: size, raw: raw}
 	tx.scope.Context, tx.scope.conn, tx.scope.event, tx.scope.name = ctx, c, semconv.EventMessage, name
 	tx.scope.ids = &tx.ids
 	if c.span == nil {
@@ -126,7 +125,7 @@ func (tx *Transaction) End(err error) {
 		return
 	}
 	c := tx.conn
-	d := monotonic() - tx.begin
+	d := time.Since(tx.start)
 	result, failure := judge(err)
 	outcome := OutcomeSuccess
 	if failure != nil {
