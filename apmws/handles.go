@@ -37,6 +37,9 @@ func (h *handles) endMessage(end MessageEnd) {
 	}
 	for i := h.n - 1; i >= 0; i-- {
 		x := h.at(i)
+		if x.member.skips() {
+			continue
+		}
 		func() {
 			defer x.member.contain()
 			x.span.(MessageSpan).End(end)
@@ -47,6 +50,9 @@ func (h *handles) endMessage(end MessageEnd) {
 func (h *handles) endSpan(end SpanEnd) {
 	for i := h.n - 1; i >= 0; i-- {
 		x := h.at(i)
+		if x.member.skips() {
+			continue
+		}
 		func() {
 			defer x.member.contain()
 			x.span.(ChildSpan).End(end)
@@ -79,7 +85,7 @@ func (h *handles) StartSpan(ctx context.Context, start SpanStart) (context.Conte
 func (h *handles) startSpan(ctx context.Context, m *member, parent any, start SpanStart) (derived context.Context) {
 	derived = ctx
 	starter, ok := parent.(SpanStarter)
-	if !ok || m.off() {
+	if !ok || m.skips() {
 		return derived
 	}
 	defer m.contain()

@@ -7,14 +7,13 @@ import (
 	"path"
 	"reflect"
 	"runtime/debug"
-	"slices"
 	"sync/atomic"
 
 	"github.com/rs/zerolog"
 )
 
 // maxExporterPanics is the number of panics after which an exporter is not
-// called any more.
+// called any more, but to flush, to shut down and to report what it dropped.
 const maxExporterPanics = 10
 
 // multi forwards to several exporters and keeps their faults from the traffic
@@ -28,6 +27,7 @@ type member struct {
 	name     string
 	logger   *zerolog.Logger
 	panics   atomic.Int64
+	skipped  atomic.Int64 // events that it did not get because it is off
 }
 
 func newMulti(exporters []Exporter, logger *zerolog.Logger) *multi {
@@ -60,6 +60,15 @@ func (m *multi) empty() bool { return len(m.members) == 0 }
 // off reports whether the exporter has panicked too often.
 func (m *member) off() bool { return m.panics.Load() >= maxExporterPanics }
 
+// skips is off for an event, which is then counted.
+func (m *member) skips() bool {
+	off := m.off()
+	if off {
+		m.skipped.Add(1)
+	}
+	return off
+}
+
 // contain is deferred around every call of an exporter.
 func (m *member) contain() {
 	p := recover()
@@ -91,7 +100,7 @@ func (m *multi) Attach(agent *Agent) {
 
 func (m *multi) Mask(ctx context.Context) context.Context {
 	for _, x := range m.members {
-		if masker, ok := x.exporter.(Masker); ok {
+		if masker, ok := x.exporter.(Masker); ok && !x.off() {
 			ctx = x.mask(ctx, masker)
 		}
 	}
@@ -122,28 +131,63 @@ func (m *multi) Dropped() []Dropped {
 		if n := x.panics.Load(); n > 0 {
 			all = append(all, Dropped{Exporter: x.name, Reason: "panic", Count: n})
 		}
+		if n := x.skipped.Load(); n > 0 {
+			all = append(all, Dropped{Exporter: x.name, Reason: "switched_off", Count: n})
+		}
 	}
 	return all
 }
 
 func (m *multi) Flush(ctx context.Context) error {
+	return m.together(ctx, "flush", func(e Exporter) func(context.Context) error {
+		if f, ok := e.(Flusher); ok {
+			return f.Flush
+		}
+		return nil
+	})
+}
+
+func (m *multi) Shutdown(ctx context.Context) error {
+	return m.together(ctx, "shutdown", func(e Exporter) func(context.Context) error {
+		if s, ok := e.(Shutdowner); ok {
+			return s.Shutdown
+		}
+		return nil
+	})
+}
+
+// together calls a method of all exporters that have it at the same time, so
+// that one whose back end is away does not use up the others' deadline. It
+// waits for none beyond that.
+func (m *multi) together(ctx context.Context, what string, method func(Exporter) func(context.Context) error) error {
+	results := make([]chan error, len(m.members))
+	for i, x := range m.members {
+		if f := method(x.exporter); f != nil {
+			results[i] = make(chan error, 1)
+			go func() { results[i] <- x.call(ctx, what, f) }()
+		}
+	}
 	var errs []error
-	for _, x := range m.members {
-		if f, ok := x.exporter.(Flusher); ok {
-			errs = append(errs, x.call(ctx, "flush", f.Flush))
+	for i, x := range m.members {
+		if results[i] != nil {
+			errs = append(errs, x.result(ctx, what, results[i]))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (m *multi) Shutdown(ctx context.Context) error {
-	var errs []error
-	for _, x := range slices.Backward(m.members) {
-		if s, ok := x.exporter.(Shutdowner); ok {
-			errs = append(errs, x.call(ctx, "shutdown", s.Shutdown))
-		}
+func (m *member) result(ctx context.Context, what string, result <-chan error) error {
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
 	}
-	return errors.Join(errs...)
+	select {
+	case err := <-result: // just in time
+		return err
+	default:
+		return fmt.Errorf("apmws: %s of %s: %w", what, m.name, ctx.Err())
+	}
 }
 
 func (m *member) call(ctx context.Context, what string, f func(context.Context) error) (err error) {
@@ -163,7 +207,7 @@ func (m *multi) StartConn(ctx context.Context, start ConnStart) (context.Context
 	}
 	c := &multiConn{spans: make([]memberConn, 0, len(m.members))}
 	for _, x := range m.members {
-		if x.off() {
+		if x.skips() {
 			continue
 		}
 		var span ConnSpan
@@ -201,6 +245,9 @@ func (c *multiConn) Opened(end OpenEnd) {
 	}
 	for i := len(c.spans) - 1; i >= 0; i-- {
 		x := &c.spans[i]
+		if x.member.skips() {
+			continue
+		}
 		func() {
 			defer x.member.contain()
 			x.span.Opened(end)
@@ -214,6 +261,9 @@ func (c *multiConn) End(end ConnEnd) {
 	}
 	for i := len(c.spans) - 1; i >= 0; i-- {
 		x := &c.spans[i]
+		if x.member.skips() {
+			continue
+		}
 		func() {
 			defer x.member.contain()
 			x.span.End(end)
@@ -236,7 +286,7 @@ func (c *multiConn) SpanContext() SpanContext {
 
 func (m *member) identify(handle any) (sc SpanContext) {
 	id, ok := handle.(Identifier)
-	if !ok {
+	if !ok || m.off() {
 		return SpanContext{}
 	}
 	defer m.contain()
@@ -250,7 +300,7 @@ func (c *multiConn) StartMessage(ctx context.Context, start MessageStart) (conte
 	h := &handles{}
 	for i := range c.spans {
 		x := &c.spans[i]
-		if x.member.off() {
+		if x.member.skips() {
 			continue
 		}
 		var span MessageSpan

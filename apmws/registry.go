@@ -1,6 +1,7 @@
 package apmws
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 )
@@ -43,6 +44,8 @@ func (r *registry) list() []ConnInfo {
 	for i, c := range conns {
 		infos[i] = c.info()
 	}
-	slices.SortFunc(infos, func(a, b ConnInfo) int { return a.Opened.Compare(b.Opened) })
+	slices.SortFunc(infos, func(a, b ConnInfo) int {
+		return cmp.Or(a.Opened.Compare(b.Opened), cmp.Compare(a.ID, b.ID))
+	})
 	return infos
 }

@@ -33,9 +33,12 @@ var endOfLine = []byte("\r\n")
 // pass returns what is to be written for b. done reports that the head is whole,
 // with what follows it in rest, or that there will be no 101; then rest is empty.
 func (h *responseHead) pass(b []byte) (out, rest []byte, done bool) {
+	if len(b) == 0 {
+		return nil, nil, false
+	}
 	if h.held {
 		h.held = false
-		if len(b) > 0 && b[0] == '\n' { // the end of the head
+		if b[0] == '\n' { // the end of the head
 			return append(append(h.appendAdded(out), '\r'), b[0]), b[1:], true
 		}
 		out = append(out, '\r')
@@ -111,15 +114,16 @@ func (h *responseHead) appendAdded(out []byte) []byte {
 	return out
 }
 
-// headerLine makes line breaks and other control characters harmless.
+// headerLine makes line breaks and other control characters harmless. Values
+// need not be UTF-8.
 func headerLine(name, value string) []byte {
-	clean := func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
+	clean := []byte(value)
+	for i, c := range clean {
+		if c < ' ' || c == 0x7f {
+			clean[i] = ' '
 		}
-		return r
 	}
-	return []byte(name + ": " + textproto.TrimString(strings.Map(clean, value)))
+	return append([]byte(name+": "), textproto.TrimBytes(clean)...)
 }
 
 // upgradeHeader reports whether a header may be added to a 101.
@@ -130,8 +134,11 @@ func upgradeHeader(name string) bool {
 		strings.HasPrefix(name, "Content-"), strings.HasPrefix(name, "Sec-Websocket-"):
 		return false
 	}
-	return name != "" && !strings.ContainsAny(name, " \t\r\n:")
+	return name != "" && strings.Trim(name, tokenChars) == ""
 }
+
+// tokenChars are those of a header's name (RFC 9110, section 5.6.2).
+const tokenChars = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // checkUpgradeHeaders returns the headers that reach a 101, Set-Cookie first.
 func (a *Agent) checkUpgradeHeaders(wanted []string) []string {

@@ -120,6 +120,24 @@ func (c *counters) closed(cause CloseCause) {
 	c.closedBy[slices.Index(closeCauses[:], cause)].Add(1)
 }
 
+// connections returns what was opened and closed at one moment, so that the
+// difference is what was open then: it reads until nothing was opened meanwhile.
+// Should that never be, the difference is too large, but not negative.
+func (c *counters) connections() (opened int64, closed [len(closeCauses)]int64) {
+	opened = c.opened.Load()
+	for range 100 {
+		for i := range closed {
+			closed[i] = c.closedBy[i].Load()
+		}
+		again := c.opened.Load()
+		if again == opened {
+			break
+		}
+		opened = again
+	}
+	return opened, closed
+}
+
 // refused counts a refusal.
 func (r *route) refused(status int, reason string) {
 	if status < 0 || status > 999 {
@@ -157,15 +175,14 @@ const coreName = "apmws"
 
 func (r *route) stats() RouteStats {
 	s := RouteStats{Route: r.name}
-	// Closes are read before opens, so that the difference is never negative.
-	for i, cause := range closeCauses {
-		if n := r.counters.closedBy[i].Load(); n > 0 {
-			s.Closed = append(s.Closed, ClosedStats{cause, n})
+	opened, closed := r.counters.connections()
+	s.ConnectionsOpened, s.ConnectionsActive = opened, opened
+	for i, n := range closed {
+		if n > 0 {
+			s.Closed = append(s.Closed, ClosedStats{closeCauses[i], n})
 			s.ConnectionsActive -= n
 		}
 	}
-	s.ConnectionsOpened = r.counters.opened.Load()
-	s.ConnectionsActive += s.ConnectionsOpened
 	for i := range r.counters.shards {
 		shard := &r.counters.shards[i]
 		s.MessagesReceived += shard.messagesReceived.Load()
