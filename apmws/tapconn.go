@@ -7,14 +7,49 @@ import (
 	"time"
 )
 
-// observedConn returns the tap as a net.Conn with the methods that programs look
-// for on a *net.TCPConn or a *tls.Conn.
+// Programs look for methods beyond those of net.Conn on what they hijack. These
+// are kept, but for those that carry data, which would pass unseen.
+type (
+	halfCloser interface {
+		net.Conn
+		CloseWrite() error
+	}
+	// tlsConn is a *tls.Conn.
+	tlsConn interface {
+		halfCloser
+		ConnectionState() tls.ConnectionState
+	}
+	// streamConn is a *net.UnixConn or a *net.TCPConn.
+	streamConn interface {
+		halfCloser
+		CloseRead() error
+		SyscallConn() (syscall.RawConn, error)
+		SetReadBuffer(bytes int) error
+		SetWriteBuffer(bytes int) error
+	}
+	// tcpConn is a *net.TCPConn.
+	tcpConn interface {
+		streamConn
+		SetNoDelay(noDelay bool) error
+		SetLinger(sec int) error
+		SetKeepAlive(keepalive bool) error
+		SetKeepAlivePeriod(d time.Duration) error
+		SetKeepAliveConfig(config net.KeepAliveConfig) error
+	}
+)
+
+// observedConn returns the tap as a net.Conn with the methods of the connection
+// underneath.
 func (t *tap) observedConn() net.Conn {
 	switch c := t.Conn.(type) {
-	case *net.TCPConn:
-		return &tcpTap{tap: t, tcp: c}
-	case *tls.Conn:
-		return &tlsTap{tap: t, tls: c}
+	case tcpConn:
+		return &tcpTap{streamTap{halfTap{t, c}, c}, c}
+	case streamConn:
+		return &streamTap{halfTap{t, c}, c}
+	case tlsConn:
+		return &tlsTap{halfTap{t, c}, c}
+	case halfCloser:
+		return &halfTap{t, c}
 	default:
 		return t
 	}
@@ -24,30 +59,43 @@ func (t *tap) observedConn() net.Conn {
 // is not counted.
 func (t *tap) NetConn() net.Conn { return t.Conn }
 
-// tcpTap keeps the methods of a *net.TCPConn that do not carry data.
-type tcpTap struct {
+type halfTap struct {
 	*tap
-	tcp *net.TCPConn
+	half halfCloser
 }
 
-func (t *tcpTap) CloseRead() error                         { return t.tcp.CloseRead() }
-func (t *tcpTap) CloseWrite() error                        { t.flushHead(); return t.tcp.CloseWrite() }
-func (t *tcpTap) SyscallConn() (syscall.RawConn, error)    { return t.tcp.SyscallConn() }
+func (t *halfTap) CloseWrite() error {
+	t.flushHead()
+	return t.half.CloseWrite()
+}
+
+type tlsTap struct {
+	halfTap
+	tls tlsConn
+}
+
+func (t *tlsTap) ConnectionState() tls.ConnectionState { return t.tls.ConnectionState() }
+
+type streamTap struct {
+	halfTap
+	stream streamConn
+}
+
+func (t *streamTap) CloseRead() error                      { return t.stream.CloseRead() }
+func (t *streamTap) SyscallConn() (syscall.RawConn, error) { return t.stream.SyscallConn() }
+func (t *streamTap) SetReadBuffer(bytes int) error         { return t.stream.SetReadBuffer(bytes) }
+func (t *streamTap) SetWriteBuffer(bytes int) error        { return t.stream.SetWriteBuffer(bytes) }
+
+type tcpTap struct {
+	streamTap
+	tcp tcpConn
+}
+
 func (t *tcpTap) SetNoDelay(noDelay bool) error            { return t.tcp.SetNoDelay(noDelay) }
 func (t *tcpTap) SetLinger(sec int) error                  { return t.tcp.SetLinger(sec) }
 func (t *tcpTap) SetKeepAlive(keepalive bool) error        { return t.tcp.SetKeepAlive(keepalive) }
 func (t *tcpTap) SetKeepAlivePeriod(d time.Duration) error { return t.tcp.SetKeepAlivePeriod(d) }
+
 func (t *tcpTap) SetKeepAliveConfig(config net.KeepAliveConfig) error {
 	return t.tcp.SetKeepAliveConfig(config)
 }
-func (t *tcpTap) SetReadBuffer(n int) error  { return t.tcp.SetReadBuffer(n) }
-func (t *tcpTap) SetWriteBuffer(n int) error { return t.tcp.SetWriteBuffer(n) }
-
-// tlsTap keeps the methods of a *tls.Conn that do not carry data.
-type tlsTap struct {
-	*tap
-	tls *tls.Conn
-}
-
-func (t *tlsTap) CloseWrite() error                    { t.flushHead(); return t.tls.CloseWrite() }
-func (t *tlsTap) ConnectionState() tls.ConnectionState { return t.tls.ConnectionState() }
