@@ -1,0 +1,90 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/apmws/go-apmws/apmws"
+)
+
+// bearer is the first of the pair of subprotocols by which a browser, which
+// cannot set headers on a WebSocket, hands in its token. It is the one that the
+// server answers; the token is never sent back.
+const bearer = "bearer"
+
+const maxLogin = 1 << 10 // bytes
+
+// login issues a token for the name that is asked for. A real server would ask
+// for a password.
+func (s *server) login(w http.ResponseWriter, r *http.Request) {
+	if typ, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || typ != "application/json" {
+		writeError(w, http.StatusUnsupportedMediaType, "send application/json")
+		return
+	}
+	var body struct {
+		User string `json:"user"`
+	}
+	raw, err := readAll(w, r, maxLogin)
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		writeError(w, http.StatusRequestEntityTooLarge, "the request is too large")
+		return
+	}
+	if err != nil || json.Unmarshal(raw, &body) != nil {
+		writeError(w, http.StatusBadRequest, `send {"user":"name"}`)
+		return
+	}
+	if !validName(body.User) {
+		writeError(w, http.StatusBadRequest, nameRule)
+		return
+	}
+	token, err := s.tokens.issue(body.User)
+	if err != nil {
+		s.cfg.log.Error().Err(err).Msg("cannot sign a token")
+		writeError(w, http.StatusInternalServerError, "something went wrong")
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"token": token})
+}
+
+// authenticate returns the user of a handshake, or answers it with 401.
+func (s *server) authenticate(w http.ResponseWriter, r *http.Request) (user string, ok bool) {
+	conn := apmws.FromContext(r.Context())
+	token := tokenOf(r)
+	if token == "" {
+		conn.SetRefusalReason("unauthenticated")
+		w.Header().Set("WWW-Authenticate", `Bearer realm="chat"`)
+		writeError(w, http.StatusUnauthorized, "sign in first")
+		return "", false
+	}
+	ctx, span := apmws.StartSpan(r.Context(), "authenticate", apmws.SpanOptions{})
+	user, err := s.cfg.verify(ctx, token)
+	span.End(err)
+	if err != nil {
+		conn.SetRefusalReason("unauthenticated")
+		w.Header().Set("WWW-Authenticate", `Bearer realm="chat", error="invalid_token"`)
+		writeError(w, http.StatusUnauthorized, "your sign-in is not valid, sign in again")
+		return "", false
+	}
+	conn.SetUser(user)
+	return user, true
+}
+
+// tokenOf returns the token of a handshake: that of the Authorization header,
+// else the subprotocol after "bearer" (RFC 6750, section 2.1, in spirit).
+func tokenOf(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if strings.EqualFold(scheme, bearer) {
+		return strings.TrimSpace(token)
+	}
+	offered := websocket.Subprotocols(r)
+	if i := slices.Index(offered, bearer); i >= 0 && i+1 < len(offered) {
+		return offered[i+1]
+	}
+	return ""
+}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+func TestLogin(t *testing.T) {
+	n := startNode(t, nil)
+	long := strings.Repeat("n", 33)
+	for _, c := range []struct {
+		name, method, contentType, body string
+		status                          int
+	}{
+		{"good", "POST", "application/json", `{"user":"u1"}`, 200},
+		{"charset", "POST", "application/json; charset=utf-8", `{"user":"u1"}`, 200},
+		{"longest", "POST", "application/json", `{"user":"` + long[1:] + `"}`, 200},
+		{"other scripts", "POST", "application/json", `{"user":"Łucja 王 O'Neill"}`, 200},
+		{"no type", "POST", "", `{"user":"u1"}`, 415},
+		{"a form", "POST", "application/x-www-form-urlencoded", `user=u1`, 415},
+		{"too large", "POST", "application/json", `{"user":"u1","pad":"` + strings.Repeat("x", 1<<10) + `"}`, 413},
+		{"cut off", "POST", "application/json", `{"user":"u1"`, 400},
+		{"trailing", "POST", "application/json", `{"user":"u1"}{}`, 400},
+		{"no user", "POST", "application/json", `{}`, 400},
+		{"a number", "POST", "application/json", `{"user":1}`, 400},
+		{"empty", "POST", "application/json", `{"user":""}`, 400},
+		{"blank", "POST", "application/json", `{"user":" "}`, 400},
+		{"too long", "POST", "application/json", `{"user":"` + long + `"}`, 400},
+		{"markup", "POST", "application/json", `{"user":"<img src=x>"}`, 400},
+		{"control", "POST", "application/json", `{"user":"a\u0000b"}`, 400},
+		{"direction", "POST", "application/json", `{"user":"a\u202eb"}`, 400},
+		{"method", "GET", "", ``, 405},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			res, body := request(t, c.method, n.url+"login", c.body, map[string]string{"Content-Type": c.contentType})
+			if res.StatusCode != c.status {
+				t.Fatalf("%s %s, want %d", res.Status, body, c.status)
+			}
+			if c.status == 405 {
+				if res.Header.Get("Allow") != "POST" {
+					t.Errorf("Allow: %q", res.Header.Get("Allow"))
+				}
+				return
+			}
+			var answer map[string]string
+			if err := json.Unmarshal([]byte(body), &answer); err != nil || res.Header.Get("Content-Type") != "application/json" || res.Header.Get("Cache-Control") != "no-store" {
+				t.Fatalf("not a JSON answer: %v %s", res.Header, body)
+			}
+			if want := map[bool]string{true: "token", false: "error"}[c.status == 200]; len(answer) != 1 || answer[want] == "" {
+				t.Errorf("the answer is %s, want %q alone", body, want)
+			}
+		})
+	}
+}
+
+// sign makes a token as somebody else might.
+func sign(t *testing.T, method jwt.SigningMethod, key any, claims jwt.MapClaims) string {
+	t.Helper()
+	token, err := jwt.NewWithClaims(method, claims).SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
+func TestHandshakeAuthentication(t *testing.T) {
+	secret := []byte("0123456789abcdef")
+	n := startNode(t, func(cfg *config) { cfg.secret = secret })
+	good := signIn(t, n.url, "Ada")
+	in := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	claims := func(change func(jwt.MapClaims)) jwt.MapClaims {
+		all := jwt.MapClaims{"iss": issuer, "sub": "Ada", "exp": in(time.Hour)}
+		if change != nil {
+			change(all)
+		}
+		return all
+	}
+	hs := jwt.SigningMethodHS256
+	bearerOf := func(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
+	pair := func(values ...string) http.Header {
+		return http.Header{"Sec-Websocket-Protocol": {strings.Join(values, ", ")}}
+	}
+	for _, c := range []struct {
+		name     string
+		header   http.Header
+		ok       bool
+		protocol string
+		given    bool // there was a token
+	}{
+		{"header", bearerOf(good), true, "", true},
+		{"header in another case", http.Header{"Authorization": {"bEARER " + good}}, true, "", true},
+		{"subprotocol pair", pair("bearer", good), true, "bearer", true},
+		{"header and subprotocol", http.Header{"Authorization": {"Bearer " + good}, "Sec-Websocket-Protocol": {"bearer"}}, true, "bearer", true},
+		{"made as ours", bearerOf(sign(t, hs, secret, claims(nil))), true, "", true},
+
+		{"nothing", nil, false, "", false},
+		{"no token after bearer", pair("bearer"), false, "", false},
+		{"token before bearer", pair(good, "bearer"), false, "", false},
+		{"token alone", pair(good), false, "", false},
+		{"basic", http.Header{"Authorization": {"Basic " + good}}, false, "", false},
+		{"garbage", bearerOf("garbage"), false, "", true},
+		{"empty bearer", bearerOf(""), false, "", false},
+		{"the header counts", http.Header{"Authorization": {"Bearer garbage"}, "Sec-Websocket-Protocol": {"bearer, " + good}}, false, "", true},
+		{"tampered", bearerOf(good[:len(good)-4] + "AAAA"), false, "", true},
+		{"other secret", bearerOf(sign(t, hs, []byte("another"), claims(nil))), false, "", true},
+		{"unsigned", bearerOf(sign(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, claims(nil))), false, "", true},
+		{"other method", bearerOf(sign(t, jwt.SigningMethodHS512, secret, claims(nil))), false, "", true},
+		{"expired", bearerOf(sign(t, hs, secret, claims(func(c jwt.MapClaims) { c["exp"] = in(-time.Minute) }))), false, "", true},
+		{"for ever", bearerOf(sign(t, hs, secret, claims(func(c jwt.MapClaims) { delete(c, "exp") }))), false, "", true},
+		{"not yet", bearerOf(sign(t, hs, secret, claims(func(c jwt.MapClaims) { c["nbf"] = in(time.Hour) }))), false, "", true},
+		{"other issuer", bearerOf(sign(t, hs, secret, claims(func(c jwt.MapClaims) { c["iss"] = "other" }))), false, "", true},
+		{"hostile name", bearerOf(sign(t, hs, secret, claims(func(c jwt.MapClaims) { c["sub"] = "<script>" }))), false, "", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			refusals, _ := n.log.all(action("websocket-refused"))
+			conn, res, err := dial(t, wsURL(n.url), c.header)
+			if c.ok {
+				if err != nil {
+					t.Fatalf("refused: %v", err)
+				}
+				if got := conn.Subprotocol(); got != c.protocol {
+					t.Errorf("subprotocol %q, want %q", got, c.protocol)
+				}
+				conn.Close()
+				return
+			}
+			if err == nil || res == nil || res.StatusCode != http.StatusUnauthorized {
+				t.Fatalf("not refused with 401: %v %v", res, err)
+			}
+			body, err := io.ReadAll(res.Body)
+			var answer map[string]string
+			if err != nil || json.Unmarshal(body, &answer) != nil || answer["error"] == "" || res.Header.Get("Content-Type") != "application/json" {
+				t.Errorf("the answer is %s", body)
+			}
+			challenge := res.Header.Get("WWW-Authenticate")
+			if !strings.HasPrefix(challenge, "Bearer ") || strings.Contains(challenge, "invalid_token") != c.given {
+				t.Errorf("WWW-Authenticate: %s", challenge)
+			}
+			line := n.log.wait(t, "refused", len(refusals)+1, action("websocket-refused"))[len(refusals)]
+			if line["labels.websocket_refusal_reason"] != "unauthenticated" || line["http.response.status_code"] != 401.0 {
+				t.Errorf("the refusal is logged as %v", line)
+			}
+		})
+	}
+}
+
+// Pages of other sites are refused, whatever token they have.
+func TestOrigin(t *testing.T) {
+	n := startNode(t, nil)
+	header := http.Header{"Authorization": {"Bearer " + signIn(t, n.url, "Ada")}, "Origin": {"https://evil.example"}}
+	if _, res, err := dial(t, wsURL(n.url), header); err == nil || res.StatusCode != http.StatusForbidden {
+		t.Fatalf("not refused with 403: %v %v", res, err)
+	}
+	line := n.log.wait(t, "refused", 1, action("websocket-refused"))[0]
+	if line["labels.websocket_refusal_reason"] != "origin" {
+		t.Errorf("the refusal is logged as %v", line)
+	}
+	header.Set("Origin", strings.TrimSuffix(n.url, "/"))
+	if _, _, err := dial(t, wsURL(n.url), header); err != nil {
+		t.Errorf("our own page is refused: %v", err)
+	}
+}
+
+// The line of a handshake's arrival is out before authentication, however slow,
+// has returned.
+func TestArrivalBeforeAuthentication(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	n := startNode(t, func(cfg *config) {
+		cfg.verify = func(context.Context, string) (string, error) {
+			close(entered)
+			<-leave
+			return "Ada", nil
+		}
+	})
+	dialled := make(chan error, 1)
+	go func() {
+		_, _, err := dial(t, wsURL(n.url), http.Header{"Authorization": {"Bearer slow"}})
+		dialled <- err
+	}()
+	<-entered
+	if found, _ := n.log.all(action("websocket-handshake")); len(found) != 1 {
+		t.Errorf("%d arrival lines while authentication runs:\n%s", len(found), n.log)
+	}
+	if found, _ := n.log.all(action("websocket-connected")); len(found) != 0 {
+		t.Errorf("connected before it was authenticated:\n%s", n.log)
+	}
+	close(leave)
+	if err := <-dialled; err != nil {
+		t.Fatal(err)
+	}
+	if line := n.log.wait(t, "connected", 1, action("websocket-connected"))[0]; line["user.id"] != "Ada" {
+		t.Errorf("connected as %v", line)
+	}
+}
+
+// A handshake that is held up over the server's end is refused, not left over.
+func TestHandshakeWhileShuttingDown(t *testing.T) {
+	entered := make(chan struct{})
+	n := startNode(t, func(cfg *config) {
+		cfg.verify = func(ctx context.Context, _ string) (string, error) {
+			close(entered)
+			<-ctx.Done()
+			return "Ada", nil
+		}
+	})
+	type answer struct {
+		res *http.Response
+		err error
+	}
+	dialled := make(chan answer, 1)
+	go func() {
+		_, res, err := dial(t, wsURL(n.url), http.Header{"Authorization": {"Bearer slow"}})
+		dialled <- answer{res, err}
+	}()
+	<-entered
+	n.stop()
+	if got := <-dialled; got.err == nil || got.res != nil && got.res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the handshake is answered by %v (%v)", got.res, got.err)
+	}
+	line := n.log.wait(t, "refused", 1, action("websocket-refused"))[0]
+	if line["labels.websocket_refusal_reason"] != "draining" {
+		t.Errorf("the refusal is logged as %v", line)
+	}
+}
+
+func TestPlainRequestsToTheSocket(t *testing.T) {
+	n := startNode(t, nil)
+	token := map[string]string{"Authorization": "Bearer " + signIn(t, n.url, "Ada")}
+	for _, c := range []struct {
+		method string
+		header map[string]string
+		status int
+	}{
+		{"GET", nil, 401},
+		{"GET", token, 400}, // no handshake
+		{"POST", token, 405},
+	} {
+		res, body := request(t, c.method, n.url+"ws", "", c.header)
+		if res.StatusCode != c.status || !json.Valid([]byte(body)) {
+			t.Errorf("%s %v is answered by %s %s, want %d", c.method, c.header != nil, res.Status, body, c.status)
+		}
+	}
+	// No handshakes, so not counted as such, but in the access log.
+	n.log.wait(t, "requests", 4, action("http-request"))
+	for _, route := range n.agent.Stats().Routes {
+		if route.ConnectionsOpened != 0 || len(route.Refused) != 0 {
+			t.Errorf("counted as handshakes: %+v", route)
+		}
+	}
+}

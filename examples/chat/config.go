@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// config is all that may be set. Only addr is required.
+type config struct {
+	addr              string
+	tls               bool
+	certFile, keyFile string // both empty: a certificate made in memory
+	pretty, debug     bool
+	exposeLive        bool
+
+	service, environment string // of log lines, and of Elastic's documents
+	elastic              bool   // report to Elastic, as its agent's variables say
+	redisURL             string // empty: an embedded Redis
+	secret               []byte // signs tokens; empty: one is made up
+
+	log zerolog.Logger // the zero value writes nothing
+
+	// verify returns the user whom a token was issued to. Nil: tokens are the
+	// JWTs that /login issues.
+	verify func(ctx context.Context, token string) (user string, err error)
+
+	heartbeat time.Duration // between pings; 0: 20 s
+}
+
+const usage = `Usage of chat:
+  -addr host:port   address to listen on (default 127.0.0.1:8080)
+  -tls              serve https and wss, with a certificate made in memory
+  -cert, -key file  serve https and wss with this certificate and key (PEM)
+  -pretty           log for people, not as ECS JSON
+  -debug            log each message, and requests of no interest
+  -expose-live      serve the live page to every address, not to this machine alone
+Environment:
+  ELASTIC_APM_SERVER_URL and the Elastic agent's other variables: report to Elastic
+  REDIS_URL         such as redis://127.0.0.1:6379/0 (default: an embedded Redis)
+  CHAT_JWT_SECRET   signs tokens (default: a random one for each start)
+`
+
+// configFrom reads the command line and the environment. What is wrong with
+// them is written to complaints.
+func configFrom(args []string, getenv func(string) string, complaints io.Writer) (config, error) {
+	cfg := config{
+		service:     or(getenv("ELASTIC_APM_SERVICE_NAME"), "apmws-chat"),
+		environment: or(getenv("ELASTIC_APM_ENVIRONMENT"), "development"),
+		elastic:     getenv("ELASTIC_APM_SERVER_URL") != "",
+		redisURL:    getenv("REDIS_URL"),
+		secret:      []byte(getenv("CHAT_JWT_SECRET")),
+	}
+	flags := flag.NewFlagSet("chat", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // all is said below
+	flags.StringVar(&cfg.addr, "addr", "127.0.0.1:8080", "")
+	flags.BoolVar(&cfg.tls, "tls", false, "")
+	flags.StringVar(&cfg.certFile, "cert", "", "")
+	flags.StringVar(&cfg.keyFile, "key", "", "")
+	flags.BoolVar(&cfg.pretty, "pretty", false, "")
+	flags.BoolVar(&cfg.debug, "debug", false, "")
+	flags.BoolVar(&cfg.exposeLive, "expose-live", false, "")
+	err := flags.Parse(args)
+	switch {
+	case err != nil:
+	case flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case (cfg.certFile == "") != (cfg.keyFile == ""):
+		err = errors.New("-cert and -key belong together")
+	}
+	if err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(complaints, err)
+		}
+		fmt.Fprint(complaints, usage)
+		return config{}, err
+	}
+	if cfg.certFile != "" {
+		cfg.tls = true
+	}
+	return cfg, nil
+}
+
+func or(value, fallback string) string {
+	if value == "" {
+		return fallback
+	}
+	return value
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestConfig(t *testing.T) {
+	none := func(string) string { return "" }
+	cfg, err := configFrom(nil, none, io.Discard)
+	if err != nil || cfg.addr != "127.0.0.1:8080" || cfg.tls || cfg.pretty || cfg.debug || cfg.exposeLive || cfg.elastic ||
+		cfg.redisURL != "" || len(cfg.secret) != 0 || cfg.service != "apmws-chat" || cfg.environment != "development" {
+		t.Errorf("the defaults are %+v (%v)", cfg, err)
+	}
+	env := map[string]string{
+		"ELASTIC_APM_SERVER_URL": "http://127.0.0.1:8200", "ELASTIC_APM_SERVICE_NAME": "s", "ELASTIC_APM_ENVIRONMENT": "e",
+		"REDIS_URL": "redis://r", "CHAT_JWT_SECRET": "x",
+	}
+	args := []string{"-addr", ":1", "-pretty", "-debug", "-expose-live", "-cert", "c", "-key", "k"}
+	cfg, err = configFrom(args, func(name string) string { return env[name] }, io.Discard)
+	if err != nil || cfg.addr != ":1" || !cfg.tls || cfg.certFile != "c" || cfg.keyFile != "k" || !cfg.pretty || !cfg.debug ||
+		!cfg.exposeLive || !cfg.elastic || cfg.redisURL != "redis://r" || string(cfg.secret) != "x" || cfg.service != "s" || cfg.environment != "e" {
+		t.Errorf("all set: %+v (%v)", cfg, err)
+	}
+	for _, args := range [][]string{{"stray"}, {"-cert", "c"}, {"-key", "k"}, {"-addr"}, {"-nope"}} {
+		if cfg, err := configFrom(args, none, io.Discard); err == nil {
+			t.Errorf("%v is taken as %+v", args, cfg)
+		}
+	}
+}
+
+func TestReachable(t *testing.T) {
+	for addr, want := range map[string]string{
+		"127.0.0.1:80": "127.0.0.1:80", "[::1]:80": "[::1]:80", "0.0.0.0:80": "localhost:80", "[::]:80": "localhost:80", "192.0.2.1:80": "192.0.2.1:80",
+	} {
+		tcp, err := net.ResolveTCPAddr("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reachable(tcp); got != want {
+			t.Errorf("%s is reachable as %s, want %s", addr, got, want)
+		}
+	}
+}
+
+// The certificate made in memory is good for the names by which the server is
+// reached; one from files is used as it is.
+func TestCertificates(t *testing.T) {
+	made, err := makeCertificate("chat.example:443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(made.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(leaf)
+	for _, name := range []string{"localhost", "127.0.0.1", "::1", "chat.example"} {
+		if _, err := leaf.Verify(x509.VerifyOptions{DNSName: name, Roots: roots}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if left := time.Until(leaf.NotAfter); left < 24*time.Hour || left > 40*24*time.Hour {
+		t.Errorf("good for %v", left)
+	}
+
+	key, err := x509.MarshalPKCS8PrivateKey(made.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for file, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: made.Certificate[0]}, keyFile: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := startNode(t, func(cfg *config) { cfg.tls, cfg.certFile, cfg.keyFile = true, certFile, keyFile })
+	_, port, err := net.SplitHostPort(n.url[len("https://") : len(n.url)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := tls.Dial("tcp", "127.0.0.1:"+port, &tls.Config{RootCAs: roots, ServerName: "chat.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// hub knows who is connected to this node, and to which rooms they listen. It
+// never waits for a peer.
+type hub struct {
+	mu      sync.Mutex
+	members map[*member]struct{}
+	rooms   map[string]map[*member]struct{} // none of them empty
+	closing bool
+	serving sync.WaitGroup // connections, from before the upgrade to the end
+}
+
+const maxRooms = 8 // per member
+
+func newHub() *hub {
+	return &hub{members: make(map[*member]struct{}), rooms: make(map[string]map[*member]struct{})}
+}
+
+// enter reports whether another connection may be made; leave ends it.
+func (h *hub) enter() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closing {
+		h.serving.Add(1)
+	}
+	return !h.closing
+}
+
+func (h *hub) leave() { h.serving.Done() }
+
+// add makes a member known, to shutdown above all.
+func (h *hub) add(m *member) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.members[m] = struct{}{}
+	if h.closing {
+		go m.dismiss(websocket.CloseGoingAway, goingAway, closeGrace)
+	}
+}
+
+// remove forgets a member, its rooms included.
+func (h *hub) remove(m *member) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.members, m)
+	h.forget(m)
+}
+
+func (h *hub) forget(m *member) {
+	for room := range m.rooms {
+		delete(h.rooms[room], m)
+		if len(h.rooms[room]) == 0 {
+			delete(h.rooms, room)
+		}
+	}
+	m.rooms = nil
+}
+
+// join reports whether the member listens to the room now: false when it
+// listens to too many others.
+func (h *hub) join(m *member, room string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := m.rooms[room]; ok {
+		return true
+	}
+	if len(m.rooms) == maxRooms {
+		return false
+	}
+	if m.rooms == nil {
+		m.rooms = make(map[string]struct{})
+	}
+	if h.rooms[room] == nil {
+		h.rooms[room] = make(map[*member]struct{})
+	}
+	m.rooms[room] = struct{}{}
+	h.rooms[room][m] = struct{}{}
+	return true
+}
+
+func (h *hub) joined(m *member, room string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, ok := m.rooms[room]
+	return ok
+}
+
+// deliver hands a message to all members of the room. One whose queue is full
+// is sent away rather than waited for: it may come back when it is faster.
+func (h *hub) deliver(room string, message []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for m := range h.rooms[room] {
+		select {
+		case m.queue <- message:
+		default:
+			h.forget(m)
+			m.conn.SetAttrs(slog.Bool("chat.too_slow", true)) // on DISCONNECT, which will not know
+			go m.dismiss(websocket.CloseTryAgainLater, "too slow", closeGrace)
+		}
+	}
+}
+
+const goingAway = "the server is going away"
+
+// shutdown closes all connections with 1001 and returns when they have ended,
+// which takes little longer than the grace that peers have to answer.
+func (h *hub) shutdown(grace time.Duration) {
+	h.mu.Lock()
+	h.closing = true
+	for m := range h.members {
+		go m.dismiss(websocket.CloseGoingAway, goingAway, grace)
+	}
+	h.mu.Unlock()
+
+	ended := make(chan struct{})
+	go func() {
+		h.serving.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(grace + requestGrace): // a message is still being handled
+	}
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/apmws/go-apmws/apmws"
+)
+
+// The types of messages, and so the names of their transactions and spans.
+const (
+	typeJoin    = "chat.join"
+	typeJoined  = "chat.joined"
+	typeSay     = "chat.say"
+	typeSaid    = "chat.said"
+	typeBilling = "billing.status"
+	typeError   = "error"
+)
+
+func messageNames() []string {
+	return []string{typeJoin, typeJoined, typeSay, typeSaid, typeBilling, typeError}
+}
+
+// messageName returns the function that names a message by its type. What is
+// not JSON has no name, even where a type can be made out at its beginning.
+func messageName() apmws.NameFunc {
+	field := apmws.JSONField("type")
+	return func(dst []byte, typ apmws.MessageType, payload []byte) []byte {
+		if typ != apmws.TextMessage || !utf8.Valid(payload) || !json.Valid(payload) {
+			return dst
+		}
+		return field(dst, typ, payload)
+	}
+}
+
+// incoming is what a peer may send beside the type.
+type incoming struct {
+	Room string `json:"room"`
+	Text string `json:"text"`
+}
+
+type joined struct {
+	Type string `json:"type"`
+	Room string `json:"room"`
+}
+
+type failed struct {
+	Type  string `json:"type"`
+	Error string `json:"error"`
+}
+
+// said is a message of a room, to its members and between the nodes.
+type said struct {
+	Type string `json:"type"`
+	Room string `json:"room"`
+	User string `json:"user"`
+	Text string `json:"text"`
+}
+
+// problem is an error with a text for the peer.
+type problem struct {
+	text  string
+	cause error // nil: it is the peer's own mistake
+}
+
+func (p *problem) Error() string {
+	if p.cause == nil {
+		return p.text
+	}
+	return fmt.Sprintf("%s: %v", p.text, p.cause)
+}
+
+func (p *problem) Unwrap() error { return p.cause }
+
+// handle handles a message and answers it. What the peer got wrong is answered
+// and no more: it is no failure of this server, and must not raise an alarm.
+// What went wrong here is answered too, and recorded as the message's failure.
+func (s *server) handle(ctx context.Context, m *member, message apmws.Message) error {
+	answer, err := s.dispatch(ctx, m, message)
+	if err != nil {
+		text := "something went wrong"
+		if p := new(problem); errors.As(err, &p) {
+			text = p.text
+			if p.cause == nil {
+				err = nil
+			}
+		}
+		answer = failed{typeError, text}
+	}
+	if answer != nil {
+		// A write that fails ends the connection, and is recorded there.
+		ctx, cancel := context.WithTimeout(ctx, writeWait)
+		defer cancel()
+		_ = apmws.FromContext(ctx).WriteJSON(ctx, answer)
+	}
+	return err
+}
+
+// dispatch returns the answer, if any.
+func (s *server) dispatch(ctx context.Context, m *member, message apmws.Message) (answer any, err error) {
+	var in incoming
+	name := string(s.messageName(nil, message.Type, message.Data))
+	switch name {
+	case typeJoin, typeSay:
+		if json.Unmarshal(message.Data, &in) != nil || !validName(in.Room) {
+			return nil, &problem{text: "the room has no good name; " + nameRule}
+		}
+	}
+	switch name {
+	case typeJoin:
+		return s.join(m, in.Room)
+	case typeSay:
+		return nil, s.say(ctx, m, in)
+	case typeBilling:
+		return s.billing.status(ctx, m.user)
+	case "":
+		return nil, &problem{text: "a message is a JSON object with a type"}
+	default:
+		return nil, &problem{text: "unknown type of message"}
+	}
+}
+
+func (s *server) join(m *member, room string) (answer any, err error) {
+	if !s.hub.join(m, room) {
+		return nil, &problem{text: fmt.Sprintf("no more than %d rooms at once", maxRooms)}
+	}
+	return joined{typeJoined, room}, nil
+}
+
+// say publishes what was said. It comes back from Redis to the members of the
+// room on every node, this one and the speaker included.
+func (s *server) say(ctx context.Context, m *member, in incoming) error {
+	switch {
+	case !s.hub.joined(m, in.Room):
+		return &problem{text: "join the room first"}
+	case !validText(in.Text):
+		return &problem{text: fmt.Sprintf("say something of up to %d characters", maxText)}
+	}
+	if err := s.bus.publish(ctx, said{Type: typeSaid, Room: in.Room, User: m.user, Text: in.Text}); err != nil {
+		return &problem{text: "the message was not sent, try again", cause: err}
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"embed"
+	"io/fs"
+	"net/http"
+)
+
+// routes answers all requests. The agent is outside of everything else on /ws,
+// so that a handshake is in the log before anything can hold it up; the access
+// log is outside of everything else on the other paths.
+func (s *server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /login", s.login)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.Handle(livePath, s.livePage())
+	mux.Handle("GET /{$}", pageFile("index.html"))
+	for _, name := range []string{"chat.js", "log.js", "chat.css", "icon.svg"} {
+		mux.Handle("GET /"+name, pageFile(name))
+	}
+
+	// The live page asks for news every second or so.
+	logged := accessLog(s.cfg.log, func(r *http.Request) bool { return r.URL.Path == livePath+"data.json" })
+	ws := s.agent.Handler("/ws", logged(http.HandlerFunc(s.socket)))
+	rest := logged(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Referrer-Policy", "no-referrer")
+		if r.URL.Path == "/ws" {
+			ws.ServeHTTP(w, r)
+			return
+		}
+		rest.ServeHTTP(w, r)
+	})
+}
+
+//go:embed page
+var pageFiles embed.FS
+
+// policy allows a page what the chat needs: its own script, style and icon, and
+// connections to where it came from; and no script may write HTML.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+
+// pageFile serves one of the chat page's files.
+func pageFile(name string) http.Handler {
+	files, err := fs.Sub(pageFiles, "page")
+	if err != nil {
+		panic(err) // the name is a constant
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		w.Header().Set("Cache-Control", "no-cache")
+		http.ServeFileFS(w, r, files, name)
+	})
+}

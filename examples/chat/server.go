@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.elastic.co/apm/v2"
+
+	"github.com/apmws/go-apmws/apmws"
+	"github.com/apmws/go-apmws/exporters/elasticws"
+	"github.com/apmws/go-apmws/exporters/livews"
+)
+
+// server is a chat server that runs. It owns all its parts.
+type server struct {
+	cfg     config
+	agent   *apmws.Agent
+	live    http.Handler
+	tracer  *apm.Tracer // nil: no Elastic
+	hub     *hub
+	bus     *bus
+	billing *billing
+	tokens  tokens
+
+	messageName apmws.NameFunc
+
+	http   *http.Server
+	url    string     // of the chat page
+	failed chan error // receives why the server cannot go on, at most once
+	cancel func()     // ends the requests that shutdown does not wait for
+}
+
+// start starts a server; shutdown ends it. ctx bounds the start alone.
+func start(ctx context.Context, cfg config) (*server, error) {
+	if len(cfg.secret) == 0 {
+		cfg.secret = make([]byte, 32)
+		rand.Read(cfg.secret) // never fails: see crypto/rand
+		cfg.log.Info().Msg("CHAT_JWT_SECRET is not set: tokens end with this process")
+	}
+	if cfg.heartbeat == 0 {
+		cfg.heartbeat = 20 * time.Second
+	}
+	s := &server{cfg: cfg, hub: newHub(), failed: make(chan error, 1), cancel: func() {}, messageName: messageName()}
+	s.tokens = tokens{secret: cfg.secret}
+	if cfg.verify == nil {
+		s.cfg.verify = s.tokens.verify
+	}
+	if err := s.startParts(ctx); err != nil {
+		s.shutdown()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) startParts(ctx context.Context) (err error) {
+	if err = s.startAgent(); err != nil {
+		return err
+	}
+	if s.bus, err = newBus(ctx, s.cfg.redisURL, s.cfg.log, s.hub.deliver); err != nil {
+		return err
+	}
+	if s.billing, err = newBilling(); err != nil {
+		return err
+	}
+	return s.listen(ctx)
+}
+
+// startAgent makes the apmws agent: the live page always, Elastic when asked.
+func (s *server) startAgent() error {
+	view := livews.New(livews.Options{})
+	s.live = view
+	exporters := []apmws.Exporter{view}
+	if s.cfg.elastic {
+		tracer, err := apm.NewTracerOptions(apm.TracerOptions{
+			ServiceName: s.cfg.service, ServiceEnvironment: s.cfg.environment,
+		})
+		if err != nil {
+			return fmt.Errorf("elastic: %w", err)
+		}
+		s.tracer = tracer
+		exporters = append(exporters, elasticws.New(tracer))
+	}
+	s.agent = apmws.New(apmws.Options{
+		Exporters: exporters,
+		Logger:    &s.cfg.log,
+		Messages: apmws.MessageOptions{
+			Name:     s.messageName,
+			Names:    messageNames(),
+			LogLevel: func(string) zerolog.Level { return zerolog.DebugLevel },
+		},
+	})
+	return nil
+}
+
+func (s *server) listen(ctx context.Context) error {
+	tlsConfig, err := s.cfg.tlsConfig()
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", s.cfg.addr)
+	if err != nil {
+		return err
+	}
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		TLSConfig:         tlsConfig,
+		BaseContext:       func(net.Listener) context.Context { return base },
+		ErrorLog:          serverLog(s.cfg.log),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	serve, scheme := s.http.Serve, "http"
+	if tlsConfig != nil {
+		serve, scheme = func(ln net.Listener) error { return s.http.ServeTLS(ln, "", "") }, "https"
+	}
+	s.url = scheme + "://" + reachable(ln.Addr()) + "/"
+	go func() {
+		if err := serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- err
+		}
+	}()
+	s.cfg.log.Info().Str("url.full", s.url).Msg("listening")
+	s.cfg.log.Info().Str("url.full", s.url+"debug/ws/").Msg("live page")
+	return nil
+}
+
+// reachable returns an address of this machine for a listener on all of them.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return addr.String()
+	}
+	return fmt.Sprintf("localhost:%d", tcp.Port)
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// How long each step of a shutdown may take; together well below 10 s.
+const (
+	closeGrace   = 2 * time.Second // for peers to answer the close frame
+	requestGrace = 1 * time.Second // for ordinary requests
+	reportGrace  = 4 * time.Second // for the exporters to send what they have
+	partGrace    = 1 * time.Second // for the billing API's last requests
+)
+
+// shutdown stops accepting, closes the connections with 1001, lets the
+// exporters send what they have, and releases the parts. What goes wrong is
+// logged and holds up nothing. The server may have started only in part.
+func (s *server) shutdown() {
+	if s.http != nil {
+		stopped := make(chan error, 1)
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), closeGrace+requestGrace)
+			defer cancel()
+			stopped <- s.http.Shutdown(ctx) // closes the listener first
+		}()
+		s.hub.shutdown(closeGrace)
+		s.cancel() // a live page that is being watched is a request without an end
+		if err := <-stopped; err != nil {
+			s.http.Close()
+		}
+	}
+	if s.agent != nil {
+		// After the connections, so that their ends are reported.
+		ctx, cancel := context.WithTimeout(context.Background(), reportGrace)
+		s.complain("telemetry", s.agent.Shutdown(ctx))
+		cancel()
+	}
+	if s.tracer != nil {
+		s.tracer.Close()
+	}
+	if s.billing != nil {
+		s.complain("billing", s.billing.close())
+	}
+	if s.bus != nil {
+		s.complain("redis", s.bus.close())
+	}
+}
+
+func (s *server) complain(part string, err error) {
+	if err != nil {
+		s.cfg.log.Warn().Err(err).Str("event.action", "shutdown").Msg(part)
+	}
+}
