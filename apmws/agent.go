@@ -57,6 +57,10 @@ type MessageOptions struct {
 	// StartMessage.
 	Names []string
 
+	// SendNames are the registered names of messages that are only ever sent,
+	// for the spans of Conn.Write. Those in Names need not be repeated.
+	SendNames []string
+
 	// RecordRawNames keeps the unregistered name of a message that became
 	// _OTHER, cut to 64 characters, as an attribute. The name is a part of the
 	// payload, so it is off by default.

@@ -69,8 +69,10 @@ func (c *Conn) logArrival() {
 func (c *Conn) logRequest(e *zerolog.Event) {
 	e.Str("http.request.method", c.request.Method).
 		Str("url.path", c.request.Path).
-		Str(semconv.ClientAddress, clientAddress(c.peer)).
-		Str("user_agent.original", c.request.UserAgent)
+		Str(semconv.ClientAddress, clientAddress(c.peer))
+	if agent := c.request.UserAgent; agent != "" {
+		e.Str("user_agent.original", agent)
+	}
 	if origin := c.request.Origin; origin != "" {
 		e.Str(labelOrigin, origin)
 	}

@@ -62,8 +62,9 @@ func (n names) lookupString(name string) string {
 	return semconv.Other
 }
 
-// nameOf names a message; raw is its unregistered name, when that is to be kept.
-func (c *Conn) nameOf(m Message) (name, raw string) {
+// nameOf names a message among the registered names; raw is its unregistered
+// name, when that is to be kept.
+func (c *Conn) nameOf(m Message, registered names) (name, raw string) {
 	opts := &c.route.messages
 	if opts.Name == nil {
 		return semconv.Other, ""
@@ -72,7 +73,7 @@ func (c *Conn) nameOf(m Message) (name, raw string) {
 	defer c.agent.containCallback()
 	scratch := getNameBuffer()
 	scratch.buf = opts.Name(scratch.buf[:0], m.Type, m.Data)
-	name = c.route.names.lookup(scratch.buf)
+	name = registered.lookup(scratch.buf)
 	if name == semconv.Other && opts.RecordRawNames {
 		raw = sanitize(string(scratch.buf), maxRawName)
 	}

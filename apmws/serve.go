@@ -131,7 +131,7 @@ func (l *loop) observe(m Message) error {
 	if c == nil {
 		return protect(l.ctx, m, l.handle)
 	}
-	name, raw := c.nameOf(m)
+	name, raw := c.nameOf(m, c.route.names)
 	if c.span == nil {
 		if l.unrecorded == nil {
 			l.unrecorded = &scope{Context: l.ctx, conn: c, event: semconv.EventMessage, ids: &SpanContext{}}

@@ -17,7 +17,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
-var testMessages = MessageOptions{Name: JSONField("type"), Names: []string{"chat.say", "chat.join", "chat.said"}}
+var testMessages = MessageOptions{
+	Name:      JSONField("type"),
+	Names:     []string{"chat.say", "chat.join"},
+	SendNames: []string{"chat.said"},
+}
 
 // serveMessages runs Serve with handle behind an agent and sends it messages.
 // It returns what Serve returned, once that is known.
@@ -54,7 +58,7 @@ func TestServeTransactions(t *testing.T) {
 		}
 		return nil
 	})
-	messages := []string{`{"type":"chat.say","text":"secret"}`, `{"type":"made.up"}`, `no json`, `{"type":"chat.join","x":"fail"}`, `{"type":"chat.join","x":"slow"}`}
+	messages := []string{`{"type":"chat.say","text":"secret"}`, `{"type":"chat.said"}`, `no json`, `{"type":"chat.join","x":"fail"}`, `{"type":"chat.join","x":"slow"}`}
 	send(t, conn, messages...)
 	if err := conn.WriteMessage(websocket.BinaryMessage, nil); err != nil {
 		t.Fatal(err)

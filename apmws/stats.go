@@ -58,7 +58,8 @@ type MessageStats struct {
 type route struct {
 	name     string
 	messages MessageOptions
-	names    names
+	names    names // of messages received
+	sends    names // of messages sent
 
 	counters           counters
 	connectionDuration histogram
@@ -80,7 +81,11 @@ type handledKey struct {
 }
 
 func newRoute(name string, opts MessageOptions) *route {
-	return &route{name: name, messages: opts, names: newNames(opts.Names)}
+	return &route{
+		name: name, messages: opts,
+		names: newNames(opts.Names),
+		sends: newNames(append(slices.Clone(opts.Names), opts.SendNames...)),
+	}
 }
 
 // counters of one route. What changes with every message is sharded, so that

@@ -20,9 +20,9 @@ const (
 	typeError   = "error"
 )
 
-func messageNames() []string {
-	return []string{typeJoin, typeJoined, typeSay, typeSaid, typeBilling, typeError}
-}
+// received and sent are the names of messages in each direction.
+func received() []string { return []string{typeJoin, typeSay, typeBilling} }
+func sent() []string     { return []string{typeJoined, typeSaid, typeError} }
 
 // messageName returns the function that names a message by its type. What is
 // not JSON has no name, even where a type can be made out at its beginning.

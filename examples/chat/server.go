@@ -90,9 +90,10 @@ func (s *server) startAgent() error {
 		Exporters: exporters,
 		Logger:    &s.cfg.log,
 		Messages: apmws.MessageOptions{
-			Name:     s.messageName,
-			Names:    messageNames(),
-			LogLevel: func(string) zerolog.Level { return zerolog.DebugLevel },
+			Name:      s.messageName,
+			Names:     received(),
+			SendNames: sent(),
+			LogLevel:  func(string) zerolog.Level { return zerolog.DebugLevel },
 		},
 	})
 	return nil
