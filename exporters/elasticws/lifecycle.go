@@ -1,0 +1,126 @@
+package elasticws
+
+import (
+	"context"
+	"errors"
+
+	"go.elastic.co/apm/v2"
+
+	"github.com/apmws/go-apmws/apmws"
+)
+
+// ErrRequestFailed is returned by Flush and Shutdown when the APM Server could
+// not be reached, or did not take a request, while they ran: what that held is
+// lost. Elastic's agent logs the reason (ELASTIC_APM_LOG_FILE).
+var ErrRequestFailed = errors.New("elasticws: a request to the APM Server failed")
+
+// Attach implements apmws.Attacher: the agent's counters are reported with the
+// tracer's metrics from now on. An Exporter serves one agent; the call for a
+// second one does nothing.
+func (e *Exporter) Attach(agent *apmws.Agent) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.agent != nil {
+		return
+	}
+	e.agent = agent
+	e.deregister = e.tracer.RegisterMetricsGatherer(apm.GatherMetricsFunc(e.gather))
+}
+
+// Flush implements apmws.Flusher. It makes the tracer send what it has buffered,
+// whoever recorded it, and returns ctx's error when that takes longer, or
+// ErrRequestFailed.
+func (e *Exporter) Flush(ctx context.Context) error {
+	return e.during(ctx, e.flush)
+}
+
+// Shutdown implements apmws.Shutdowner: it reports the counters a last time and
+// flushes. It returns ctx's error when that takes longer, or ErrRequestFailed.
+// Give ctx a deadline, since a server may never answer. The tracer is not closed.
+// Transactions that end later are still recorded, and sent when the application
+// flushes the tracer; counters are reported no more.
+func (e *Exporter) Shutdown(ctx context.Context) error {
+	return e.during(ctx, func(abort <-chan struct{}) {
+		defer e.detach()
+		// A report on its way would be taken for the one asked for.
+		e.flush(abort)
+		e.report(abort, e.tracer.SendMetrics)
+		e.flush(abort)
+	})
+}
+
+// during runs work, which asks the tracer for something, and returns when that
+// is done or ctx has expired. The tracer does not heed the abort channel while
+// its loop is busy, hence the goroutine.
+func (e *Exporter) during(ctx context.Context, work func(abort <-chan struct{})) error {
+	select {
+	case e.turn <- struct{}{}: // even when ctx has expired: Shutdown detaches
+	default:
+		select {
+		case e.turn <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	failed := e.tracer.Stats().Errors.SendStream
+	done := make(chan struct{})
+	go func() {
+		defer func() { <-e.turn }()
+		defer close(done)
+		work(ctx.Done())
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if e.tracer.Stats().Errors.SendStream != failed {
+		return ErrRequestFailed
+	}
+	return nil
+}
+
+// flush flushes the tracer twice: when a request is about to be finished, the
+// first waits for that, and what did not get into it is in the next one.
+func (e *Exporter) flush(abort <-chan struct{}) {
+	e.tracer.Flush(abort)
+	e.tracer.Flush(abort)
+}
+
+// report makes the tracer gather and send metrics, by its SendMetrics. When it is
+// gathering at that moment it does not begin anew, and what has happened since
+// would be missing.
+func (e *Exporter) report(abort <-chan struct{}, send func(abort <-chan struct{})) {
+	before, attached := e.gathered()
+	for now := before; now == before && attached; now, attached = e.gathered() {
+		select {
+		case <-abort:
+			return
+		default:
+		}
+		if !e.tracer.Recording() {
+			return // it would gather nothing and never say so
+		}
+		send(abort)
+	}
+}
+
+// gathered returns how often metrics have been gathered, and whether they are.
+func (e *Exporter) gathered() (times int, attached bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.gathers, e.agent != nil
+}
+
+// detach ends what Attach started.
+func (e *Exporter) detach() {
+	e.mu.Lock()
+	deregister := e.deregister
+	e.agent, e.deregister = nil, nil
+	e.mu.Unlock()
+	if deregister != nil {
+		deregister()
+	}
+}

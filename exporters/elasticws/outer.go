@@ -1,0 +1,86 @@
+package elasticws
+
+import (
+	"bytes"
+	"context"
+	"reflect"
+	"runtime"
+	"strconv"
+	"time"
+	"unsafe"
+
+	"go.elastic.co/apm/v2"
+)
+
+// outer is a transaction that something outside the agent, such as apmhttp, has
+// opened for the handshake's request. It ends when the HTTP handler returns,
+// which may be hours later.
+type outer struct {
+	tx        *apm.Transaction // nil: there is none
+	start     time.Time
+	goroutine uint64
+}
+
+// findOuter returns the transaction outside the agent and the trace context to
+// continue: that of the innermost span there. What other Exporters have put into
+// ctx is theirs. seen is when the handshake arrived.
+func findOuter(ctx context.Context, seen time.Time) (outer, apm.TraceContext) {
+	ctx = beneath(ctx, nil)
+	tx := apm.TransactionFromContext(ctx)
+	if tx == nil {
+		return outer{}, apm.TraceContext{}
+	}
+	parent := tx.TraceContext()
+	if span := apm.SpanFromContext(ctx); span != nil {
+		parent = span.TraceContext()
+	}
+	return outer{tx: tx, start: startOf(tx, seen), goroutine: goroutineID()}, parent
+}
+
+// shorten makes the transaction last until now, whenever it ends. It must not be
+// ended or discarded here: apmhttp uses it when the handler returns.
+//
+// A transaction may be changed only by the goroutine that serves the request,
+// since that one ends it; on any other the transaction is left alone. The agent
+// is silent about who has ended what, and a transaction's data is used again for
+// other transactions.
+func (o *outer) shorten(now time.Time) {
+	if o.tx == nil || goroutineID() != o.goroutine || o.tx.TransactionData == nil {
+		return
+	}
+	if o.tx.Duration < 0 { // else the application has set it
+		o.tx.Duration = duration(o.start, now)
+	}
+}
+
+// startOf returns a transaction's start. Elastic's API does not tell it, and
+// without it the time that was spent outside the agent would be missing from the
+// duration, though the spans of that time are there. When the field is not what
+// it was in version 2.7, the result is seen.
+func startOf(tx *apm.Transaction, seen time.Time) time.Time {
+	if tx.TransactionData == nil {
+		return seen
+	}
+	field := reflect.ValueOf(tx.TransactionData).Elem().FieldByName("timestamp")
+	if !field.IsValid() || field.Type() != reflect.TypeFor[time.Time]() {
+		return seen
+	}
+	start := *(*time.Time)(unsafe.Pointer(field.UnsafeAddr()))
+	if start.IsZero() || start.After(seen) {
+		return seen
+	}
+	return start
+}
+
+// goroutineID returns the number of the calling goroutine, which the runtime
+// tells in stack traces only, or 0.
+func goroutineID() uint64 {
+	var buf [64]byte
+	trace := buf[:runtime.Stack(buf[:], false)]
+	number, _, _ := bytes.Cut(bytes.TrimPrefix(trace, []byte("goroutine ")), []byte(" "))
+	id, err := strconv.ParseUint(string(number), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return id
+}
