@@ -109,9 +109,10 @@ func (c *connSpan) Opened(end apmws.OpenEnd) {
 	if h == nil {
 		return
 	}
+	tx := h.leave()
 	clientKnown := h.setClient(end.Attrs)
 	if end.Failure != nil {
-		err := c.exporter.newError(h.tx, end.Time, end.User, end.Failure)
+		err := c.exporter.newError(tx, end.Time, end.User, end.Failure)
 		clientKnown = h.setClient(end.Failure.Attrs) || clientKnown
 		err.Context.SetHTTPRequest(h.request)
 		if end.Status != 0 {
@@ -120,21 +121,47 @@ func (c *connSpan) Opened(end apmws.OpenEnd) {
 		c.labels.set(&err.Context, end.Failure.Attrs, inRequest)
 		err.Send()
 	}
-	if h.tx.TransactionData != nil { // else the application has ended it
+	if tx.TransactionData != nil { // else the application has ended it
 		if clientKnown {
-			h.tx.Context.SetHTTPRequest(h.request)
+			tx.Context.SetHTTPRequest(h.request)
 		}
 		if end.Status != 0 {
-			h.tx.Context.SetHTTPStatusCode(end.Status)
+			tx.Context.SetHTTPStatusCode(end.Status)
 		}
-		if h.tx.Sampled() {
-			c.labels.set(&h.tx.Context, end.Attrs, inRequest)
+		if tx.Sampled() {
+			c.labels.set(&tx.Context, end.Attrs, inRequest)
 		}
-		endTransaction(h.tx, duration(h.start, end.Time), end.Result, end.Outcome, end.User)
+		endTransaction(tx, duration(h.start, end.Time), end.Result, end.Outcome, end.User)
 	}
 	if end.Accepted {
 		h.outer.shorten(end.Time)
 	}
+}
+
+// leave returns the CONNECT transaction to be ended, and leaves the handler one
+// with the same ids that never ends. The handler may have looked its transaction
+// up before the upgrade, as it could without apmws, and go on setting labels:
+// with one that has ended that is a nil pointer. What it sets then is not sent.
+func (h *handshake) leave() *apm.Transaction {
+	lock := lockOf(h.tx)
+	if lock == nil {
+		return h.tx
+	}
+	ids := h.tx.TraceContext()
+	parent := h.tx.ParentID()
+	twin := h.exporter.tracer.StartTransactionOptions("", semconv.TypeConnection, apm.TransactionOptions{
+		TraceContext:  apm.TraceContext{Trace: ids.Trace, Span: parent, Options: ids.Options, State: ids.State},
+		TransactionID: ids.Span,
+		Start:         h.start,
+	})
+	lock.Lock()
+	defer lock.Unlock()
+	if h.tx.TransactionData == nil || twin.TraceContext().Trace != ids.Trace {
+		twin.Discard() // the application has ended it, or central configuration has changed
+		return h.tx
+	}
+	twin.TransactionData, h.tx.TransactionData = h.tx.TransactionData, twin.TransactionData
+	return twin
 }
 
 // End implements apmws.ConnSpan.

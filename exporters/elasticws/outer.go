@@ -3,11 +3,9 @@ package elasticws
 import (
 	"bytes"
 	"context"
-	"reflect"
 	"runtime"
 	"strconv"
 	"time"
-	"unsafe"
 
 	"go.elastic.co/apm/v2"
 )
@@ -51,25 +49,6 @@ func (o *outer) shorten(now time.Time) {
 	if o.tx.Duration < 0 { // else the application has set it
 		o.tx.Duration = duration(o.start, now)
 	}
-}
-
-// startOf returns a transaction's start. Elastic's API does not tell it, and
-// without it the time that was spent outside the agent would be missing from the
-// duration, though the spans of that time are there. When the field is not what
-// it was in version 2.7, the result is seen.
-func startOf(tx *apm.Transaction, seen time.Time) time.Time {
-	if tx.TransactionData == nil {
-		return seen
-	}
-	field := reflect.ValueOf(tx.TransactionData).Elem().FieldByName("timestamp")
-	if !field.IsValid() || field.Type() != reflect.TypeFor[time.Time]() {
-		return seen
-	}
-	start := *(*time.Time)(unsafe.Pointer(field.UnsafeAddr()))
-	if start.IsZero() || start.After(seen) {
-		return seen
-	}
-	return start
 }
 
 // goroutineID returns the number of the calling goroutine, which the runtime
