@@ -203,6 +203,7 @@ func TestStartFails(t *testing.T) {
 	}{
 		{name: "port taken", args: []string{"-addr", taken}, code: 1, out: "address already in use"},
 		{name: "no such Redis", env: []string{"REDIS_URL=redis://:pass-word@127.0.0.1:1/0"}, code: 1, out: "redis"},
+		{name: "no such Elastic", env: []string{"ELASTIC_APM_SERVER_URL=http://user:pass-word@bad host:8200"}, code: 1, out: "elastic"},
 		{name: "unknown flag", args: []string{"-unknown"}, code: 2, noise: "-expose-live"},
 		{name: "cert without key", args: []string{"-cert", "x.pem"}, code: 2, noise: "-cert and -key belong together"},
 		{name: "no such certificate", args: []string{"-cert", "x.pem", "-key", "y.pem"}, code: 1, out: "x.pem"},

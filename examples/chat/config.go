@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"regexp"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -50,7 +51,7 @@ Environment:
 // them is written to complaints.
 func configFrom(args []string, getenv func(string) string, complaints io.Writer) (config, error) {
 	cfg := config{
-		service:     or(getenv("ELASTIC_APM_SERVICE_NAME"), "apmws-chat"),
+		service:     validService(or(getenv("ELASTIC_APM_SERVICE_NAME"), "apmws-chat")),
 		environment: or(getenv("ELASTIC_APM_ENVIRONMENT"), "development"),
 		elastic:     getenv("ELASTIC_APM_SERVER_URL") != "",
 		redisURL:    getenv("REDIS_URL"),
@@ -84,6 +85,12 @@ func configFrom(args []string, getenv func(string) string, complaints io.Writer)
 		cfg.tls = true
 	}
 	return cfg, nil
+}
+
+// validService changes a name as Elastic's agent changes one that it takes from
+// the environment itself.
+func validService(name string) string {
+	return regexp.MustCompile(`[^a-zA-Z0-9 _-]`).ReplaceAllString(name, "_")
 }
 
 func or(value, fallback string) string {

@@ -20,13 +20,13 @@ func TestConfig(t *testing.T) {
 		t.Errorf("the defaults are %+v (%v)", cfg, err)
 	}
 	env := map[string]string{
-		"ELASTIC_APM_SERVER_URL": "http://127.0.0.1:8200", "ELASTIC_APM_SERVICE_NAME": "s", "ELASTIC_APM_ENVIRONMENT": "e",
+		"ELASTIC_APM_SERVER_URL": "http://127.0.0.1:8200", "ELASTIC_APM_SERVICE_NAME": "my.service", "ELASTIC_APM_ENVIRONMENT": "e",
 		"REDIS_URL": "redis://r", "CHAT_JWT_SECRET": "x",
 	}
 	args := []string{"-addr", ":1", "-pretty", "-debug", "-expose-live", "-cert", "c", "-key", "k"}
 	cfg, err = configFrom(args, func(name string) string { return env[name] }, io.Discard)
 	if err != nil || cfg.addr != ":1" || !cfg.tls || cfg.certFile != "c" || cfg.keyFile != "k" || !cfg.pretty || !cfg.debug ||
-		!cfg.exposeLive || !cfg.elastic || cfg.redisURL != "redis://r" || string(cfg.secret) != "x" || cfg.service != "s" || cfg.environment != "e" {
+		!cfg.exposeLive || !cfg.elastic || cfg.redisURL != "redis://r" || string(cfg.secret) != "x" || cfg.service != "my_service" || cfg.environment != "e" {
 		t.Errorf("all set: %+v (%v)", cfg, err)
 	}
 	for _, args := range [][]string{{"stray"}, {"-cert", "c"}, {"-key", "k"}, {"-addr"}, {"-nope"}} {

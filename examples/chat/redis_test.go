@@ -18,8 +18,9 @@ import (
 
 // realRedis is a redis-server on a loopback port.
 type realRedis struct {
-	url  string
-	stop func() // idempotent
+	url    string
+	freeze func() // it keeps its connections and answers no more
+	stop   func() // idempotent
 }
 
 const redisPassword = "redis-password"
@@ -55,7 +56,8 @@ func startRedisOn(t *testing.T, port int) *realRedis {
 		close(ended)
 	}()
 	r := &realRedis{
-		url: fmt.Sprintf("redis://:%s@127.0.0.1:%d/0", redisPassword, port),
+		url:    fmt.Sprintf("redis://:%s@127.0.0.1:%d/0", redisPassword, port),
+		freeze: func() { _ = cmd.Process.Signal(syscall.SIGSTOP) },
 		stop: func() {
 			_ = cmd.Process.Kill()
 			<-ended
@@ -129,6 +131,24 @@ func TestRedisFails(t *testing.T) {
 	mini.SetError("")
 	ada.say("tea", "found")
 	ada.expect(sayings("tea", "Ada", "found"))
+}
+
+// TestRedisFreezes: a Redis that answers no more holds up neither other messages
+// for ever nor the shutdown.
+func TestRedisFreezes(t *testing.T) {
+	r := startRedis(t)
+	p := startProcess(t, nil, []string{"REDIS_URL=" + r.url})
+	ada := join(t, p.url, "Ada", "tea")
+	r.freeze()
+	ada.say("tea", "lost")
+	ada.expectError("was not sent")
+	ada.say("tea", "in hand during the shutdown")
+	begin := time.Now()
+	p.signal(t, syscall.SIGTERM)
+	code := p.waitExit(t)
+	if took := time.Since(begin); code != 0 || took > 10*time.Second {
+		t.Errorf("exit code %d after %v\n%s%s", code, took, p.stdout, p.stderr)
+	}
 }
 
 // When Redis has died and come back, so has the chat, and all that its client

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -81,6 +82,9 @@ func (s *server) startAgent() error {
 			ServiceName: s.cfg.service, ServiceEnvironment: s.cfg.environment,
 		})
 		if err != nil {
+			if withURL := new(url.Error); errors.As(err, &withURL) {
+				err = withURL.Err // without the URL, which may hold a password
+			}
 			return fmt.Errorf("elastic: %w", err)
 		}
 		s.tracer = tracer

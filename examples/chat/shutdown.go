@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -10,7 +11,7 @@ const (
 	closeGrace   = 2 * time.Second // for peers to answer the close frame
 	requestGrace = 1 * time.Second // for ordinary requests
 	reportGrace  = 4 * time.Second // for the exporters to send what they have
-	partGrace    = 1 * time.Second // for the billing API's last requests
+	partGrace    = 1 * time.Second // for each of the other parts
 )
 
 // shutdown stops accepting, closes the connections with 1001, lets the
@@ -43,7 +44,19 @@ func (s *server) shutdown() {
 		s.complain("billing", s.billing.close())
 	}
 	if s.bus != nil {
-		s.complain("redis", s.bus.close())
+		s.complain("redis", within(partGrace, s.bus.close))
+	}
+}
+
+// within gives a part up that does not close in time: the process ends anyway.
+func within(grace time.Duration, closePart func() error) error {
+	closed := make(chan error, 1)
+	go func() { closed <- closePart() }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(grace):
+		return errors.New("gave up waiting")
 	}
 }
 
