@@ -119,8 +119,8 @@ func New(opts Options) *Agent {
 		logger:       opts.Logger,
 		messages:     opts.Messages,
 		routeOptions: opts.Routes,
-		subprotocols: newNames(append(opts.Subprotocols, commonSubprotocols...)),
-		reasons:      newNames(append(opts.RefusalReasons, refusalReasons...)),
+		subprotocols: newNames(slices.Concat(opts.Subprotocols, commonSubprotocols)),
+		reasons:      newNames(slices.Concat(opts.RefusalReasons, refusalReasons)),
 	}
 	a.upgradeHeaders = a.checkUpgradeHeaders(opts.UpgradeHeaders)
 	a.exporter.Attach(a)

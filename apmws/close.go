@@ -1,17 +1,36 @@
 package apmws
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gorilla/websocket"
 )
 
+// ErrCloseCode is returned by Conn.Close for a close code that must not be sent
+// (RFC 6455, section 7.4).
+var ErrCloseCode = errors.New("apmws: close code cannot be sent")
+
 // Close returns an error that, returned by a message handler or wrapped in what
 // it returns, makes Serve send a close frame with that code and reason and
 // return. The reason is cut to the 123 bytes that a close frame can hold
-// (RFC 6455, section 5.5.1).
+// (RFC 6455, section 5.5.1). A code that must not be sent (section 7.4), such as
+// 1006, becomes 1011.
 func Close(code int, reason string) error {
+	if !validCloseCode(code) {
+		code = websocket.CloseInternalServerErr
+	}
 	return &CloseError{Code: code, Reason: sanitize(reason, maxCloseReason)}
+}
+
+// validCloseCode reports whether a close frame may carry the code: those that
+// are registered for it, and the application's own.
+func validCloseCode(code int) bool {
+	switch code {
+	case 1004, websocket.CloseNoStatusReceived, websocket.CloseAbnormalClosure:
+		return false
+	}
+	return code >= 1000 && code <= 1014 || code >= 3000 && code <= 4999
 }
 
 // CloseError is the error made by Close.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
 
 	"github.com/gorilla/websocket"
@@ -63,8 +62,9 @@ type ending struct {
 	err    error  // of the read or the write
 	// failure is why the handler ended the connection, when it did so badly.
 	// It is set by Serve and Handler and outranks the close frame.
-	failure *Failure
-	cause   CloseCause // with failure
+	failure  *Failure
+	cause    CloseCause // with failure
+	reported bool       // DISCONNECT has had the failure
 }
 
 type endingKind uint8
@@ -75,7 +75,7 @@ const (
 	endedByOwnFrame                    // a close frame went out
 	endedByRead
 	endedByWrite
-	endedByViolation    // the peer broke the protocol
+	endedByViolation    // the peer broke the protocol; undone when the library reads on
 	endedByTimeout      // a read deadline; tentative, since some programs poll
 	endedByWriteTimeout // likewise; undone when another write succeeds
 )
@@ -127,12 +127,16 @@ func peerCause(code int) CloseCause {
 	switch {
 	case code == websocket.CloseNormalClosure, code == websocket.CloseNoStatusReceived, code >= 3000 && code <= 4999:
 		return CauseNormal
-	case code == websocket.CloseGoingAway:
-		return CauseGoingAway
 	case code == websocket.CloseMessageTooBig:
 		return CauseMessageTooBig
-	default:
+	case code == websocket.CloseProtocolError, code == websocket.CloseUnsupportedData,
+		code == websocket.CloseInvalidFramePayloadData, code == websocket.CloseMandatoryExtension:
 		return CauseProtocolError
+	case !validCloseCode(code):
+		return CauseProtocolError
+	default:
+		// 1001, and what a client in trouble says of itself: it leaves.
+		return CauseGoingAway
 	}
 }
 
@@ -160,17 +164,30 @@ func (c *Conn) peerClosed(code int, reason string) {
 	c.ended(ending{how: endedByPeerFrame, code: code, reason: reason})
 }
 
-func (c *Conn) ownClosed(code int, reason string) {
-	c.ended(ending{how: endedByOwnFrame, code: code, reason: reason})
-}
-
 func (c *Conn) peerViolated() { c.ended(ending{how: endedByViolation}) }
+
+// ownClosed returns what takes the close frame back when it could not be
+// written.
+func (c *Conn) ownClosed(code int, reason string) (takeBack func()) {
+	before, noted := c.ended(ending{how: endedByOwnFrame, code: code, reason: reason})
+	return func() {
+		if !noted {
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.ending.how == endedByOwnFrame {
+			before.failure, before.cause = c.ending.failure, c.ending.cause
+			c.ending = before
+		}
+	}
+}
 
 // writeFailed reports whether it was a deadline, which need not be the end.
 func (c *Conn) writeFailed(err error) (timedOut bool) {
 	switch {
 	case errors.Is(err, net.ErrClosed):
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case isNetTimeout(err):
 		c.ended(ending{how: endedByWriteTimeout, err: err})
 		return true
 	default:
@@ -183,7 +200,7 @@ func (c *Conn) writeFailed(err error) (timedOut bool) {
 func (c *Conn) readFailed(err error) (timedOut bool) {
 	switch {
 	case errors.Is(err, net.ErrClosed):
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case isNetTimeout(err):
 		c.ended(ending{how: endedByTimeout, err: err})
 		return true
 	default:
@@ -192,31 +209,32 @@ func (c *Conn) readFailed(err error) (timedOut bool) {
 	return false
 }
 
-// goesOn undoes a missed deadline that did not end the connection.
-func (c *Conn) goesOn(missed endingKind) {
+// isNetTimeout reports whether an error is a missed deadline, as libraries
+// decide it.
+func isNetTimeout(err error) bool {
+	var netErr net.Error
+	return errors.As(err, &netErr) && netErr.Timeout()
+}
+
+// goesOn undoes what did not end the connection.
+func (c *Conn) goesOn(tentative endingKind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ending.how == missed {
+	if c.ending.how == tentative {
 		c.ending.how, c.ending.err = endedByClose, nil
 	}
 }
 
-// notClosed takes back a close frame that could not be written.
-func (c *Conn) notClosed() {
+// ended returns what was known before, and whether that is replaced.
+func (c *Conn) ended(e ending) (before ending, replaced bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ending.how == endedByOwnFrame {
-		c.ending = ending{failure: c.ending.failure, cause: c.ending.cause}
-	}
-}
-
-func (c *Conn) ended(e ending) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ending.replacedBy(e.how, c.pings != nil && c.pings.n > 0) {
-		e.failure, e.cause = c.ending.failure, c.ending.cause
+	before = c.ending
+	if replaced = before.replacedBy(e.how, c.pings != nil && c.pings.n > 0); replaced {
+		e.failure, e.cause = before.failure, before.cause
 		c.ending = e
 	}
+	return before, replaced
 }
 
 // replacedBy reports whether what happens now tells more of the end than what
@@ -228,9 +246,10 @@ func (e *ending) replacedBy(how endingKind, pinged bool) bool {
 	case endedByViolation:
 		return how == endedByOwnFrame // the code says the same, and is sent
 	case endedByTimeout:
-		// A handler that gives up a silent peer may say so with a close frame; the
-		// cause is the silence all the same.
-		return how != endedByTimeout && (how != endedByOwnFrame || !pinged)
+		// A handler that gives up a silent peer may say so with a close frame, and
+		// fail to; the cause is the silence all the same.
+		return how == endedByPeerFrame || how == endedByRead || how == endedByViolation ||
+			how == endedByOwnFrame && !pinged
 	default:
 		return false
 	}

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/apmws/go-apmws/apmws/semconv"
-	"github.com/gorilla/websocket"
 )
 
 // ErrNotServing is returned by the writing methods of a Conn that no Serve is
@@ -40,19 +39,16 @@ type Conn struct {
 	bytesReceived, bytesSent       atomic.Int64
 	rtt                            atomic.Int64 // ns, 0: unknown
 
-	mu      sync.Mutex
-	state   connState
-	user    string
-	attrs   []slog.Attr
-	reason  string // of a refusal
-	proto   string // the negotiated subprotocol, as far as it may be recorded
-	ending  ending
-	pings   *pings
-	serving *websocket.Conn
-	// postponed is running while the end waits for the handler's panic.
-	postponed *time.Timer
-
-	writeMu sync.Mutex // serialises writers through Write and Close
+	mu        sync.Mutex
+	state     connState
+	user      string
+	attrs     []slog.Attr
+	reason    string // of a refusal
+	proto     string // the negotiated subprotocol, as far as it may be recorded
+	ending    ending
+	pings     *pings
+	serving   *servedConn      // nil: no Serve runs
+	postponed *postponedEnd // the end waits for the handler's panic
 }
 
 type connState uint8
@@ -91,7 +87,7 @@ func (c *Conn) Route() string {
 
 // SetUser sets the id of the user on the other side. It is on the transactions
 // and log lines that end or are written from now on, CONNECT included while it
-// has not ended. Control characters are removed; at most 256 bytes are kept.
+// has not ended. Control characters become spaces; at most 256 bytes are kept.
 func (c *Conn) SetUser(id string) {
 	if c == nil {
 		return
@@ -154,6 +150,12 @@ func (c *Conn) SetRefusalReason(reason string) {
 	c.mu.Lock()
 	c.reason = c.agent.reasons.lookupString(reason)
 	c.mu.Unlock()
+}
+
+func (c *Conn) wasRefused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == refused
 }
 
 // identity returns what every event carries.

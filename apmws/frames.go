@@ -132,7 +132,9 @@ func (p *frameParser) beginFrame() {
 		mask += 2
 	case 127:
 		// The most significant bit must be 0; no library reads on when it is not.
-		p.remaining = int64(binary.BigEndian.Uint64(p.header[2:]) & math.MaxInt64)
+		length := binary.BigEndian.Uint64(p.header[2:])
+		p.violated = p.violated || length > math.MaxInt64
+		p.remaining = int64(length & math.MaxInt64)
 		mask += 8
 	default:
 		p.remaining = int64(length)

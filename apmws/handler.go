@@ -61,12 +61,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // and writes the arrival line.
 func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 	id := newConnID()
+	peer := sanitize(r.RemoteAddr, 128) // middleware may have put a header there
 	c := &Conn{
-		agent: a, route: rt, id: id, peer: r.RemoteAddr, start: time.Now(),
+		agent: a, route: rt, id: id, peer: peer, start: time.Now(),
 		shard: shardOf(id),
 		request: &RequestInfo{
 			Method: sanitize(r.Method, 16), Host: sanitize(r.Host, 256), Path: sanitize(r.URL.Path, 1024),
-			UserAgent: sanitize(r.UserAgent(), 512), Origin: originOf(r), Peer: r.RemoteAddr, Proto: r.Proto, TLS: r.TLS != nil,
+			UserAgent: sanitize(r.UserAgent(), 512), Origin: originOf(r), Peer: peer, Proto: r.Proto, TLS: r.TLS != nil,
 		},
 	}
 	base := r.Context()
@@ -125,29 +126,37 @@ func originOf(r *http.Request) string {
 	return sanitize(u.Scheme+"://"+u.Host, 256)
 }
 
-// closing is called when the connection is about to be closed. A handler that
-// panics closes it in its deferred calls, before its panic is known here: then
-// the end is reported by handlerReturned.
-func (c *Conn) closing() {
-	if panickingHandler() {
-		c.mu.Lock()
-		c.postponed = time.AfterFunc(maxPostponed, c.reportPostponed)
-		c.mu.Unlock()
-	}
+// postponedEnd is an end that waits for the handler's panic: a handler that
+// panics closes its connection in its deferred calls, before its panic is known
+// here.
+type postponedEnd struct {
+	tap   *tap
+	timer *time.Timer
 }
 
 // maxPostponed bounds the wait for a panic that the handler itself recovers.
 const maxPostponed = time.Second
 
-// reportPostponed reports the end that has waited, if any.
+// closing is called when the connection is about to be closed.
+func (c *Conn) closing(t *tap) {
+	if panickingHandler() {
+		c.mu.Lock()
+		c.postponed = &postponedEnd{tap: t, timer: time.AfterFunc(maxPostponed, c.reportPostponed)}
+		c.mu.Unlock()
+	}
+}
+
+// reportPostponed reports the end that has waited, if any, when no call is under
+// way any more.
 func (c *Conn) reportPostponed() {
 	c.mu.Lock()
 	postponed := c.postponed
 	c.postponed = nil
 	c.mu.Unlock()
 	if postponed != nil {
-		postponed.Stop()
-		c.disconnected()
+		postponed.timer.Stop()
+		postponed.tap.enter()
+		postponed.tap.leave()
 	}
 }
 

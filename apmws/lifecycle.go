@@ -15,7 +15,7 @@ func (c *Conn) answered(status int) {
 		c.accepted()
 		return
 	}
-	c.refuse(status, nil, false)
+	c.refuse(refusal{status: status})
 }
 
 // accepted ends CONNECT.
@@ -54,8 +54,16 @@ func (c *Conn) accepted() {
 // exporters end it.
 func (c *Conn) endScope() { c.scope.live.Store(nil) }
 
-// refuse ends CONNECT without a connection. Status 0: there was no answer.
-func (c *Conn) refuse(status int, failure *Failure, originRefused bool) {
+// refusal says how a handshake was refused.
+type refusal struct {
+	status         int // 0: there was no answer
+	originRefused  bool
+	hijackerHidden bool
+	failure        *Failure // the handler's panic
+}
+
+// refuse ends CONNECT without a connection.
+func (c *Conn) refuse(r refusal) {
 	c.mu.Lock()
 	if c.state != connecting {
 		c.mu.Unlock()
@@ -67,31 +75,33 @@ func (c *Conn) refuse(status int, failure *Failure, originRefused bool) {
 
 	now := time.Now()
 	if reason == "" {
-		reason = refusalReason(status, originRefused, failure != nil)
+		reason = r.reason()
 	}
 	result, outcome := semconv.None, OutcomeFailure
-	if status != 0 {
-		result = fmt.Sprintf("HTTP %dxx", status/100)
-		if status < 500 && failure == nil {
+	if r.status != 0 {
+		result = fmt.Sprintf("HTTP %dxx", r.status/100)
+		if r.status < 500 && r.failure == nil {
 			outcome = OutcomeSuccess
 		}
 	}
-	c.route.refused(status, reason)
+	c.route.refused(r.status, reason)
 	c.endScope()
 
 	scratch := getScratch()
 	attrs := append(scratch.attrs, slog.String(semconv.RefusalReason, reason))
-	if status != 0 {
-		attrs = append(attrs, slog.Int(semconv.StatusCode, status))
+	if r.status != 0 {
+		attrs = append(attrs, slog.Int(semconv.StatusCode, r.status))
 	}
 	user, own := c.identity()
 	attrs = append(attrs, own...)
-	if failure != nil {
-		failure.Attrs = append(c.appendCommon(nil, semconv.EventConnect), attrs...)
+	if r.failure != nil {
+		r.failure.Attrs = append(c.appendCommon(nil, semconv.EventConnect), attrs...)
 	}
-	c.span.Opened(OpenEnd{Time: now, Status: status, Result: result, Outcome: outcome, User: user, Failure: failure, Attrs: attrs})
+	c.span.Opened(OpenEnd{
+		Time: now, Status: r.status, Result: result, Outcome: outcome, User: user, Failure: r.failure, Attrs: attrs,
+	})
 	scratch.put(attrs)
-	c.logRefused(now, status, reason, outcome, failure)
+	c.logRefused(now, r, reason, outcome)
 }
 
 // Refusal reasons of the contract.
@@ -108,17 +118,18 @@ var refusalReasons = []string{
 	reasonUnauthenticated, reasonForbidden, reasonOrigin, reasonBadHandshake, reasonUpgradeFailed, reasonDraining,
 }
 
-func refusalReason(status int, originRefused, panicked bool) string {
+// reason derives the reason from what is known.
+func (r *refusal) reason() string {
 	switch {
-	case panicked, status == 0, status == http.StatusInternalServerError, status == http.StatusNotImplemented:
+	case r.failure != nil, r.status == 0, r.status == http.StatusInternalServerError, r.status == http.StatusNotImplemented:
 		return reasonUpgradeFailed
-	case originRefused:
+	case r.originRefused:
 		return reasonOrigin
-	case status == http.StatusUnauthorized:
+	case r.status == http.StatusUnauthorized:
 		return reasonUnauthenticated
-	case status == http.StatusForbidden:
+	case r.status == http.StatusForbidden:
 		return reasonForbidden
-	case status == http.StatusBadRequest, status == http.StatusMethodNotAllowed, status == http.StatusUpgradeRequired:
+	case r.status == http.StatusBadRequest, r.status == http.StatusMethodNotAllowed, r.status == http.StatusUpgradeRequired:
 		return reasonBadHandshake
 	default:
 		return semconv.Other
@@ -129,20 +140,32 @@ func refusalReason(status int, originRefused, panicked bool) string {
 // that was hijacked may live on.
 func (c *Conn) handlerReturned(rec *responseRecorder, aborted bool, failure *Failure) {
 	if !rec.hijacked {
-		status := rec.status
+		r := refusal{status: rec.status, originRefused: rec.originRefused(), hijackerHidden: rec.hijackerHidden(), failure: failure}
 		switch {
-		case aborted && !rec.flushed:
-			status = 0 // net/http closes the connection without sending what it holds
-		case status == 0:
-			status = http.StatusOK // what net/http answers then
+		case aborted && !rec.sent:
+			r.status = 0 // net/http closes the connection without sending what it holds
+		case r.status == 0:
+			r.status = http.StatusOK // what net/http answers then
 		}
-		c.refuse(status, failure, rec.originRefused())
+		c.refuse(r)
 		return
 	}
 	if failure != nil {
 		c.failed(CausePanic, failure)
+		c.refuse(refusal{failure: failure}) // unless the 101 has been written
 	}
 	c.reportPostponed()
+	if failure != nil && c.over() {
+		c.logLatePanic(failure)
+	}
+}
+
+// over reports whether the connection's end has been reported without the
+// handler's panic.
+func (c *Conn) over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == closed && !c.ending.reported
 }
 
 // disconnected ends the connection, once.
@@ -150,9 +173,10 @@ func (c *Conn) disconnected() {
 	c.mu.Lock()
 	if c.postponed != nil || c.state != open {
 		connecting := c.state == connecting && c.postponed == nil
+		failure := c.ending.failure
 		c.mu.Unlock()
 		if connecting {
-			c.refuse(0, nil, false)
+			c.refuse(refusal{failure: failure})
 		}
 		return
 	}
@@ -160,6 +184,7 @@ func (c *Conn) disconnected() {
 	pinged := c.pings != nil && c.pings.n > 0
 	summary := c.ending.summary(pinged)
 	failure := c.ending.failure
+	c.ending.reported = failure != nil
 	if pinged {
 		c.route.counters.pingsUnanswered.Add(int64(c.pings.n))
 	}

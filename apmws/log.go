@@ -93,9 +93,9 @@ func (c *Conn) logConnected(now time.Time, subprotocol string) {
 		Msg("websocket connected")
 }
 
-func (c *Conn) logRefused(now time.Time, status int, reason string, outcome Outcome, failure *Failure) {
+func (c *Conn) logRefused(now time.Time, r refusal, reason string, outcome Outcome) {
 	level := zerolog.WarnLevel
-	if outcome == OutcomeFailure {
+	if r.status >= 500 || r.failure != nil {
 		level = zerolog.ErrorLevel
 	}
 	e := c.line(level, "websocket-refused", semconv.EventConnect, c.ids)
@@ -103,14 +103,28 @@ func (c *Conn) logRefused(now time.Time, status int, reason string, outcome Outc
 		return
 	}
 	c.logRequest(e)
-	if status != 0 {
-		e.Int(semconv.StatusCode, status)
+	if r.status != 0 {
+		e.Int(semconv.StatusCode, r.status)
 	}
-	logFailure(e, failure)
+	logFailure(e, r.failure)
+	if r.hijackerHidden && r.failure == nil {
+		e.Str("error.message", "no http.Hijacker reached the WebSocket library: a middleware between it and apmws hides it")
+	}
 	e.Str(labelReason, reason).
 		Str(semconv.EventOutcome, string(outcome)).
 		Int64("event.duration", int64(now.Sub(c.start))).
 		Msg("websocket refused")
+}
+
+// logLatePanic writes the line of a handler that has panicked after its
+// connection was closed: DISCONNECT has been reported without it.
+func (c *Conn) logLatePanic(failure *Failure) {
+	e := c.line(zerolog.ErrorLevel, "websocket-disconnected", semconv.EventDisconnect, c.ids)
+	if e == nil {
+		return
+	}
+	logFailure(e, failure)
+	e.Msg("websocket handler panicked after the connection was closed")
 }
 
 // logMessage writes the line of a handled message: always for a failure, else

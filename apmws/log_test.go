@@ -212,7 +212,7 @@ func TestLogRequest(t *testing.T) {
 	}
 }
 
-// TestLogRefused: a warning, an error from 500 on and where there is no answer.
+// TestLogRefused: a warning, an error from 500 on and for a panic.
 func TestLogRefused(t *testing.T) {
 	status := func(n int) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(n) }
@@ -230,7 +230,7 @@ func TestLogRefused(t *testing.T) {
 		}, fields{"level": "warn", "http.response.status_code": json.Number("403"), "labels.websocket_refusal_reason": "quota", "event.outcome": "success", "user.id": "u1"}},
 		{"503", status(503), fields{"level": "error", "http.response.status_code": json.Number("503"), "labels.websocket_refusal_reason": "_OTHER", "event.outcome": "failure"}},
 		{"no hijacker", echoLoop(&websocket.Upgrader{}).ServeHTTP, fields{"level": "error", "http.response.status_code": json.Number("500"), "labels.websocket_refusal_reason": "upgrade_failed", "event.outcome": "failure"}},
-		{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, fields{"level": "error", "labels.websocket_refusal_reason": "upgrade_failed", "event.outcome": "failure"}},
+		{"no answer", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, fields{"level": "warn", "labels.websocket_refusal_reason": "upgrade_failed", "event.outcome": "failure"}},
 		{"panic", func(http.ResponseWriter, *http.Request) { panic(errors.New("boom")) }, fields{
 			"level": "error", "labels.websocket_refusal_reason": "upgrade_failed", "event.outcome": "failure",
 			"error.message": "boom", "error.type": "panic", "error.stack_trace": anyStack,

@@ -67,16 +67,30 @@ func StartMessage(ctx context.Context, info MessageInfo) (context.Context, *Tran
 	if c == nil {
 		return ctx, nil
 	}
+	ctx = outOfMessage(ctx)
 	if info.Type == 0 {
 		info.Type = TextMessage
 	}
 	name := c.route.names.lookupString(info.Name)
 	raw := ""
 	if name == semconv.Other && c.route.messages.RecordRawNames {
-		raw = sanitize(info.Name, maxRawName)
+		raw = cutRunes(sanitize(info.Name, 4*maxRawName), maxRawName)
 	}
 	tx := c.startMessage(ctx, name, raw, info.Type, info.Size, c.agent.remoteContext(info.TraceParent, info.TraceState))
 	return &tx.scope, tx
+}
+
+// outOfMessage returns what the context of a message that has ended was derived
+// from: a loop that overwrites its context with that of each message would
+// otherwise make it longer and longer.
+func outOfMessage(ctx context.Context) context.Context {
+	for {
+		s, ok := ctx.(*scope)
+		if !ok || s.event != semconv.EventMessage || s.live.Load() != nil {
+			return ctx
+		}
+		ctx = s.Context
+	}
 }
 
 // startMessage starts a transaction. It allocates nothing that a program
@@ -86,6 +100,9 @@ func (c *Conn) startMessage(ctx context.Context, name, raw string, typ MessageTy
 	tx.scope.Context, tx.scope.conn, tx.scope.event, tx.scope.name = ctx, c, semconv.EventMessage, name
 	tx.scope.ids = &tx.ids
 	if c.span == nil {
+		return tx
+	}
+	if c.wasRefused() {
 		return tx
 	}
 	user, own := c.identity()
@@ -164,26 +181,53 @@ func judge(err error) (result string, failure *Failure) {
 	if err == nil {
 		return resultOK, nil
 	}
-	var closeErr *CloseError
-	var panicErr *PanicError
+	closeErr, panicErr := endingOf(err)
 	switch {
-	case errors.As(err, &panicErr):
+	case panicErr != nil:
 		return resultPanic, panicFailure(panicErr.Value, panicErr.Stack)
-	case errors.As(err, &closeErr) && !closeErr.failure():
+	case closeErr != nil && !closeErr.failure():
 		return resultOK, nil
-	case errors.Is(err, context.DeadlineExceeded):
+	case isTimeout(err):
 		return resultTimeout, newFailure(err)
 	default:
 		return resultError, newFailure(err)
 	}
 }
 
-func panicFailure(value any, stack []byte) *Failure {
-	return &Failure{Message: fmt.Sprint(value), Type: "panic", Panic: value, Stack: stack}
+// What follows calls methods of the application's errors, which may panic: that
+// of a nil pointer in an error, say.
+
+// endingOf returns the CloseError or the PanicError in an error, if any.
+func endingOf(err error) (closeErr *CloseError, panicErr *PanicError) {
+	defer func() { _ = recover() }()
+	if !errors.As(err, &panicErr) {
+		errors.As(err, &closeErr)
+	}
+	return closeErr, panicErr
 }
 
-func newFailure(err error) *Failure {
-	return &Failure{Message: err.Error(), Type: errorType(err), Err: err}
+func isTimeout(err error) bool {
+	defer func() { _ = recover() }()
+	return errors.Is(err, context.DeadlineExceeded)
+}
+
+// maxErrorMessage bounds the text of an error, which may repeat what a peer sent.
+const maxErrorMessage = 2 << 10 // bytes
+
+func panicFailure(value any, stack []byte) *Failure {
+	return &Failure{Message: sanitize(fmt.Sprint(value), maxErrorMessage), Type: "panic", Panic: value, Stack: stack}
+}
+
+func newFailure(err error) (f *Failure) {
+	f = &Failure{Message: "(error without a text)", Type: fmt.Sprintf("%T", err), Err: err}
+	defer func() {
+		if recover() != nil {
+			f.Err = nil // of no use to exporters either
+		}
+	}()
+	f.Message = sanitize(err.Error(), maxErrorMessage)
+	f.Type = errorType(err)
+	return f
 }
 
 // errorType names the innermost error's type: the outer ones are mostly

@@ -7,14 +7,20 @@ import (
 	"path"
 	"reflect"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 )
 
-// maxExporterPanics is the number of panics after which an exporter is not
-// called any more, but to flush, to shut down and to report what it dropped.
-const maxExporterPanics = 10
+// An exporter that has panicked maxExporterPanics times, each within panicWindow
+// of the one before, is not called any more, but to flush, to shut down and to
+// report what it dropped.
+const (
+	maxExporterPanics = 10
+	panicWindow       = time.Minute
+)
 
 // multi forwards to several exporters and keeps their faults from the traffic
 // and from each other. Each call is made with the context that the exporter
@@ -27,7 +33,12 @@ type member struct {
 	name     string
 	logger   *zerolog.Logger
 	panics   atomic.Int64
+	isOff    atomic.Bool
 	skipped  atomic.Int64 // events that it did not get because it is off
+
+	mu        sync.Mutex
+	recent    int // panics in a row
+	lastPanic time.Duration
 }
 
 func newMulti(exporters []Exporter, logger *zerolog.Logger) *multi {
@@ -58,7 +69,7 @@ func exporterName(e Exporter) string {
 func (m *multi) empty() bool { return len(m.members) == 0 }
 
 // off reports whether the exporter has panicked too often.
-func (m *member) off() bool { return m.panics.Load() >= maxExporterPanics }
+func (m *member) off() bool { return m.isOff.Load() }
 
 // skips is off for an event, which is then counted.
 func (m *member) skips() bool {
@@ -76,15 +87,28 @@ func (m *member) contain() {
 		return
 	}
 	n := m.panics.Add(1)
-	if m.logger == nil || (n != 1 && n != maxExporterPanics) {
+	switchedOff := m.countRecent(monotonic())
+	if m.logger == nil || n != 1 && !switchedOff {
 		return
 	}
 	e := m.logger.Error().Str("error.message", fmt.Sprint(p)).Str("error.stack_trace", string(debug.Stack()))
-	if n == maxExporterPanics {
+	if switchedOff {
 		e.Msgf("websocket exporter %s switched off after %d panics", m.name, n)
 	} else {
 		e.Msgf("websocket exporter %s panicked", m.name)
 	}
+}
+
+// countRecent reports whether the panic at that time is the one too many.
+func (m *member) countRecent(now time.Duration) (switchedOff bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now-m.lastPanic > panicWindow {
+		m.recent = 0
+	}
+	m.lastPanic = now
+	m.recent++
+	return m.recent >= maxExporterPanics && m.isOff.CompareAndSwap(false, true)
 }
 
 func (m *multi) Attach(agent *Agent) {

@@ -72,17 +72,19 @@ func (c *Conn) nameOf(m Message, registered names) (name, raw string) {
 	name = semconv.Other
 	defer c.agent.containCallback()
 	scratch := getNameBuffer()
-	scratch.buf = opts.Name(scratch.buf[:0], m.Type, m.Data)
-	name = registered.lookup(scratch.buf)
+	// What comes back may be the application's memory, the payload's even: only
+	// the buffer that was handed out goes back to the pool.
+	given := opts.Name(scratch.buf[:0], m.Type, m.Data)
+	name = registered.lookup(given)
 	if name == semconv.Other && opts.RecordRawNames {
-		raw = sanitize(string(scratch.buf), maxRawName)
+		raw = cutRunes(sanitize(string(given[:min(len(given), 4*maxRawName)]), 4*maxRawName), maxRawName)
 	}
 	scratch.put()
 	return name, raw
 }
 
 // maxRawName bounds an unregistered name that is kept.
-const maxRawName = 64 // bytes
+const maxRawName = 64 // characters
 
 // remoteOf returns the trace context that came in a message.
 func (c *Conn) remoteOf(m Message) SpanContext {

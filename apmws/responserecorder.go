@@ -14,9 +14,11 @@ import (
 type responseRecorder struct {
 	http.ResponseWriter
 	conn     *Conn
-	status   int // 0: none written
-	flushed  bool
+	status   int   // 0: none written
+	written  int64 // bytes of the body
+	sent     bool  // the answer, or its beginning, has left net/http's buffers
 	hijacked bool
+	tried    bool // to hijack
 }
 
 // asWriter returns a ResponseWriter that has the optional methods of the one
@@ -105,7 +107,22 @@ func (w *responseRecorder) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	return w.ResponseWriter.Write(b)
+	n, err := w.ResponseWriter.Write(b)
+	w.wrote(int64(n))
+	return n, err
+}
+
+// wrote notes when net/http's buffers, of 2 and 4 KiB, must have been flushed.
+func (w *responseRecorder) wrote(n int64) {
+	w.written += n
+	w.sent = w.sent || w.written > 6<<10
+}
+
+// hijackerHidden reports whether the library found no Hijacker although there
+// is one: a middleware in between hides it.
+func (w *responseRecorder) hijackerHidden() bool {
+	return (w.status == http.StatusInternalServerError || w.status == http.StatusNotImplemented) &&
+		!w.tried && canHijack(w.ResponseWriter)
 }
 
 // originRefused reports whether gorilla's CheckOrigin refused: its 403 is the
@@ -119,7 +136,7 @@ func (w *responseRecorder) sends() {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	w.flushed = true
+	w.sent = true
 }
 
 // The optional methods, each in a type of its own to be combined.
@@ -158,7 +175,9 @@ func (m readFromMethod) ReadFrom(src io.Reader) (int64, error) {
 	if m.w.status == 0 {
 		m.w.status = http.StatusOK
 	}
-	return m.w.ResponseWriter.(io.ReaderFrom).ReadFrom(src)
+	n, err := m.w.ResponseWriter.(io.ReaderFrom).ReadFrom(src)
+	m.w.wrote(n)
+	return n, err
 }
 
 // WriteHeaderNow is what coder/websocket calls for gin, whose writer only notes
@@ -175,6 +194,7 @@ func (h hijackMethod) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 func (w *responseRecorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.tried = true
 	netConn, brw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err != nil {
 		return nil, nil, err

@@ -6,6 +6,16 @@ import (
 	"unicode/utf8"
 )
 
+// cutRunes returns the first n characters of s.
+func cutRunes(s string, n int) string {
+	for i := range s {
+		if n--; n < 0 {
+			return s[:i]
+		}
+	}
+	return s
+}
+
 // sanitize makes a string that a peer chose fit for a log or a label: valid
 // UTF-8, without control characters, at most limit bytes.
 func sanitize(s string, limit int) string {

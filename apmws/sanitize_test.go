@@ -106,7 +106,7 @@ func TestHostilePeer(t *testing.T) {
 		c.peerClosed(4000, set)
 		list := l.Connections()
 		c.disconnected()
-		l.arrive(r).refuse(403, nil, false)
+		l.arrive(r).refuse(refusal{status: 403})
 
 		visit := func(what string, v any) {
 			eachString(reflect.ValueOf(v), what, func(path, s string) {

@@ -25,6 +25,7 @@ type scope struct {
 	ids   *SpanContext // of log lines
 	name  string       // of the message, if any
 
+	root   *scope // of a span: the message or CONNECT; else nil
 	live   atomic.Pointer[liveScope]
 	logger atomic.Pointer[zerolog.Logger]
 }
@@ -45,10 +46,19 @@ func (s *scope) Value(key any) any {
 	case loggerKey:
 		return s.loggerValue()
 	}
-	if live := s.live.Load(); live != nil {
+	if live := s.current(); live != nil {
 		return live.ctx.Value(key)
 	}
 	return s.Context.Value(key)
+}
+
+// current returns what is live, or nil. A span that was left open ends with its
+// transaction.
+func (s *scope) current() *liveScope {
+	if s.root != nil && s.root.live.Load() == nil {
+		return nil
+	}
+	return s.live.Load()
 }
 
 // scopeOf returns the innermost scope of ctx, or nil.

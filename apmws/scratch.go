@@ -26,8 +26,4 @@ var namePool = sync.Pool{New: func() any { return &nameBuffer{buf: make([]byte, 
 
 func getNameBuffer() *nameBuffer { return namePool.Get().(*nameBuffer) }
 
-func (n *nameBuffer) put() {
-	if cap(n.buf) <= 4<<10 {
-		namePool.Put(n)
-	}
-}
+func (n *nameBuffer) put() { namePool.Put(n) }

@@ -45,9 +45,8 @@ type Message struct {
 // read meanwhile. Other goroutines write through Conn.Write, or serialise their
 // writes as gorilla demands.
 func Serve(ctx context.Context, conn *websocket.Conn, handle func(ctx context.Context, m Message) error) error {
-	l := &loop{ctx: ctx, observed: FromContext(ctx), conn: conn, handle: handle}
-	l.observed.serve(conn)
-	defer l.observed.serve(nil)
+	l := &loop{ctx: ctx, observed: observedBy(ctx, conn), conn: conn, handle: handle}
+	defer l.observed.serve(conn)()
 	for {
 		typ, r, err := conn.NextReader()
 		if err != nil {
@@ -77,14 +76,32 @@ func putBuffer(b *bytes.Buffer) {
 	}
 }
 
-// serve notes which connection Write writes to; nil when Serve returns.
-func (c *Conn) serve(conn *websocket.Conn) {
-	if c == nil {
-		return
+// observedBy returns the connection of ctx when conn is that one, and not one
+// that the handler has dialled.
+func observedBy(ctx context.Context, conn *websocket.Conn) *Conn {
+	c := FromContext(ctx)
+	if t, ok := conn.NetConn().(interface{ observed() *Conn }); ok && t.observed() == c {
+		return c
 	}
+	return nil
+}
+
+// serve makes Write write to conn until the returned function is called.
+func (c *Conn) serve(conn *websocket.Conn) (end func()) {
+	if c == nil {
+		return func() {}
+	}
+	mine := &servedConn{conn: conn, turn: make(chan struct{}, 1)}
 	c.mu.Lock()
-	c.serving = conn
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	c.serving = mine
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.serving == mine {
+			c.serving = nil
+		}
+	}
 }
 
 // loop is one call of Serve.
@@ -93,8 +110,8 @@ type loop struct {
 	observed *Conn // nil: not observed
 	conn     *websocket.Conn
 	handle   func(context.Context, Message) error
-	// unrecorded is the context of messages that no exporter records.
-	unrecorded *scope
+	// unrecorded are the contexts of messages that no exporter records, by name.
+	unrecorded map[string]*scope
 }
 
 // message handles one message. It returns the error that ends the loop.
@@ -104,17 +121,15 @@ func (l *loop) message(m Message) error {
 		return nil
 	}
 	c := l.observed
-	var panicErr *PanicError
-	var closeErr *CloseError
-	switch {
-	case errors.As(err, &panicErr):
+	switch closeErr, panicErr := endingOf(err); {
+	case panicErr != nil:
 		c.failed(CausePanic, panicFailure(panicErr.Value, panicErr.Stack))
 		l.close(websocket.CloseInternalServerErr, "")
 		if c != nil && c.route.messages.Repanic {
 			panic(panicErr.Value)
 		}
 		return err
-	case errors.As(err, &closeErr):
+	case closeErr != nil:
 		if closeErr.Code == websocket.CloseInternalServerErr {
 			c.failed(CauseHandlerError, newFailure(err))
 		}
@@ -125,6 +140,9 @@ func (l *loop) message(m Message) error {
 	}
 }
 
+// errGoexit ends the transaction of a handler that never returned.
+var errGoexit = errors.New("apmws: message handler called runtime.Goexit")
+
 // observe handles one message as a transaction.
 func (l *loop) observe(m Message) error {
 	c := l.observed
@@ -132,19 +150,37 @@ func (l *loop) observe(m Message) error {
 		return protect(l.ctx, m, l.handle)
 	}
 	name, raw := c.nameOf(m, c.route.names)
+	err := errGoexit
 	if c.span == nil {
-		if l.unrecorded == nil {
-			l.unrecorded = &scope{Context: l.ctx, conn: c, event: semconv.EventMessage, ids: &SpanContext{}}
-		}
 		begin := monotonic()
-		err := protect(l.unrecorded, m, l.handle)
-		c.endUnrecorded(name, m, monotonic()-begin, err)
+		s := l.unrecordedScope(name)
+		defer func() {
+			c.endUnrecorded(name, m, monotonic()-begin, err)
+			if s.logger.Load() != nil {
+				delete(l.unrecorded, name) // the handler may have added fields to it
+			}
+		}()
+		err = protect(s, m, l.handle)
 		return err
 	}
 	tx := c.startMessage(l.ctx, name, raw, m.Type, len(m.Data), c.remoteOf(m))
-	err := protect(&tx.scope, m, l.handle)
-	tx.End(err)
+	defer func() { tx.End(err) }()
+	err = protect(&tx.scope, m, l.handle)
 	return err
+}
+
+// unrecordedScope returns the context of a message with that name. Names are
+// registered, so these are few.
+func (l *loop) unrecordedScope(name string) *scope {
+	if s := l.unrecorded[name]; s != nil {
+		return s
+	}
+	if l.unrecorded == nil {
+		l.unrecorded = make(map[string]*scope, 1)
+	}
+	s := &scope{Context: l.ctx, conn: l.observed, event: semconv.EventMessage, ids: &SpanContext{}, name: name}
+	l.unrecorded[name] = s
+	return s
 }
 
 // endUnrecorded counts and logs a message that no exporter records, without the

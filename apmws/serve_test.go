@@ -274,7 +274,7 @@ func TestStartMessage(t *testing.T) {
 		if vendorOf(ctx) != nil {
 			t.Error("the context still carries the transaction")
 		}
-		_, tx = StartMessage(r.Context(), MessageInfo{Name: strings.Repeat("é", 40) + "\n"})
+		_, tx = StartMessage(r.Context(), MessageInfo{Name: strings.Repeat("名", 80)})
 		tx.End(nil)
 		func() {
 			defer func() {
@@ -302,7 +302,7 @@ func TestStartMessage(t *testing.T) {
 		t.Errorf("first: %+v", e)
 	}
 	raw, _ := ends[1].attrs["websocket.message.raw_name"].(string)
-	if ends[1].name != "_OTHER" || raw != strings.Repeat("é", 32) {
+	if ends[1].name != "_OTHER" || raw != strings.Repeat("名", 64) {
 		t.Errorf("second: %+v, raw name %q", ends[1], raw)
 	}
 	if ends[2].result != "panic" || ends[2].failure.Panic != "boom" || ends[3].result != "ok" {

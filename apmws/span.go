@@ -52,7 +52,7 @@ func StartSpan(ctx context.Context, name string, opts SpanOptions) (context.Cont
 // startSpan starts a span below s. The attributes are those of the connection
 // that the span is about, which for a write may be another than s belongs to.
 func (s *scope) startSpan(ctx context.Context, about *Conn, name string, opts SpanOptions) (context.Context, *Span) {
-	live := s.live.Load()
+	live := s.current()
 	if live == nil || live.parent == nil {
 		return ctx, nil
 	}
@@ -70,7 +70,10 @@ func (s *scope) startSpan(ctx context.Context, about *Conn, name string, opts Sp
 	}
 	span := &Span{span: handles, inner: liveScope{ctx: derived, parent: handles}}
 	span.scope.Context, span.scope.conn, span.scope.event = ctx, s.conn, s.event
-	span.scope.ids, span.scope.name = s.ids, s.name
+	span.scope.ids, span.scope.name, span.scope.root = s.ids, s.name, s
+	if s.root != nil {
+		span.scope.root = s.root
+	}
 	span.scope.live.Store(&span.inner)
 	return &span.scope, span
 }
@@ -96,7 +99,7 @@ const sendType = "websocket.send"
 // startSend starts the span of a write to c under the transaction of ctx.
 func (c *Conn) startSend(ctx context.Context, m Message) *Span {
 	s := scopeOf(ctx)
-	if s == nil || s.live.Load() == nil {
+	if s == nil || s.current() == nil {
 		return nil
 	}
 	name, _ := c.nameOf(m, c.route.sends)

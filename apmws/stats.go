@@ -66,11 +66,11 @@ type route struct {
 	pingRTT            histogram
 	writeDuration      histogram
 
-	refusals growMap[refusal, atomic.Int64] // statuses are bounded by HTTP, reasons are registered
-	handled  growMap[handledKey, histogram] // names are registered
+	refusals growMap[refusalKey, atomic.Int64] // statuses are bounded by HTTP, reasons are registered
+	handled  growMap[handledKey, histogram]    // names are registered
 }
 
-type refusal struct {
+type refusalKey struct {
 	status int
 	reason string
 }
@@ -148,7 +148,7 @@ func (r *route) refused(status int, reason string) {
 	if status < 0 || status > 999 {
 		status = 0
 	}
-	r.refusals.get(refusal{status, reason}).Add(1)
+	r.refusals.get(refusalKey{status, reason}).Add(1)
 }
 
 // messageHandled records the handling of one message.

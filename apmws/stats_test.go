@@ -75,7 +75,7 @@ func TestMetricNames(t *testing.T) {
 		_, tx := StartMessage(c.scope, MessageInfo{TraceParent: "malformed"})
 		tx.End(nil)
 		c.disconnected()
-		agent.connect(agent.route(route), upgradeRequest()).refuse(0, nil, false)
+		agent.connect(agent.route(route), upgradeRequest()).refuse(refusal{status: 0})
 	}
 	all := series(t, agent.Stats())
 	names := make(map[string]bool)
@@ -180,7 +180,7 @@ func TestStatsExactly(t *testing.T) {
 				c.pingSent(2)
 				c.peerClosed([]int{1000, 1001}[w%2], "")
 				c.disconnected()
-				agent.connect(c.route, upgradeRequest()).refuse(400+i%2, nil, false)
+				agent.connect(c.route, upgradeRequest()).refuse(refusal{status: 400 + i%2})
 			}
 		})
 	}
@@ -255,7 +255,7 @@ func TestStatsAreACopy(t *testing.T) {
 	c.received(frameCount{1, 1})
 	c.peerClosed(1000, "")
 	c.disconnected()
-	c.agent.connect(c.route, upgradeRequest()).refuse(403, nil, false)
+	c.agent.connect(c.route, upgradeRequest()).refuse(refusal{status: 403})
 	if now := fmt.Sprintf("%+v", before); now != text {
 		t.Errorf("the snapshot\n%s has become\n%s", text, now)
 	}

@@ -58,6 +58,10 @@ func (t *tap) Read(b []byte) (int, error) {
 			t.timedOut = false
 			t.conn.goesOn(endedByTimeout)
 		}
+		if t.in.violated {
+			t.in.violated = false
+			t.conn.goesOn(endedByViolation) // the library has accepted it
+		}
 		t.countEarly()
 		t.countRead(b[:n])
 	}
@@ -73,7 +77,6 @@ func (t *tap) countRead(b []byte) {
 		t.conn.received(passed)
 	}
 	if t.in.violated {
-		t.in.violated = false
 		t.conn.peerViolated()
 	}
 }
@@ -193,7 +196,7 @@ func (t *tap) Close() error {
 	defer t.leave()
 	t.flushHead()
 	if t.closing.CompareAndSwap(false, true) {
-		t.conn.closing()
+		t.conn.closing(t)
 	}
 	return t.Conn.Close()
 }
@@ -223,6 +226,7 @@ type outbound struct {
 	conn          *Conn
 	dry           bool // only count
 	pings, closes int
+	notClosed     func() // takes the first close frame back
 }
 
 func (*outbound) pong(uint64) {}
@@ -236,8 +240,11 @@ func (s *outbound) ping(payload uint64) {
 
 func (s *outbound) close(code int, reason string) {
 	s.closes++
-	if !s.dry {
-		s.conn.ownClosed(code, reason)
+	if s.dry {
+		return
+	}
+	if takeBack := s.conn.ownClosed(code, reason); s.notClosed == nil {
+		s.notClosed = takeBack
 	}
 }
 
@@ -246,7 +253,7 @@ func (s *outbound) takeBack(through *outbound) {
 	for range s.pings - through.pings {
 		s.conn.pingNotSent()
 	}
-	if s.closes > through.closes {
-		s.conn.notClosed()
+	if s.closes > 0 && through.closes == 0 {
+		s.notClosed()
 	}
 }

@@ -18,6 +18,7 @@ type (
 	tlsConn interface {
 		halfCloser
 		ConnectionState() tls.ConnectionState
+		NetConn() net.Conn
 	}
 	// streamConn is a *net.UnixConn or a *net.TCPConn.
 	streamConn interface {
@@ -59,6 +60,9 @@ func (t *tap) observedConn() net.Conn {
 // is not counted.
 func (t *tap) NetConn() net.Conn { return t.Conn }
 
+// observed tells Serve whose connection it is.
+func (t *tap) observed() *Conn { return t.conn }
+
 type halfTap struct {
 	*tap
 	half halfCloser
@@ -74,6 +78,8 @@ type tlsTap struct {
 	tls tlsConn
 }
 
+// NetConn is that of tls.Conn.
+func (t *tlsTap) NetConn() net.Conn                    { return t.tls.NetConn() }
 func (t *tlsTap) ConnectionState() tls.ConnectionState { return t.tls.ConnectionState() }
 
 type streamTap struct {

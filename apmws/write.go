@@ -3,6 +3,7 @@ package apmws
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -10,30 +11,45 @@ import (
 
 // Write sends a message to the peer while Serve runs for the connection. Under a
 // message's transaction, of this connection or another, it is a span "send
-// <name>". Calls from several goroutines take turns. A deadline of ctx bounds
-// the write; after one that was missed the connection is broken, as always with
-// gorilla. The errors are gorilla's own, or ErrNotServing.
+// <name>". Calls from several goroutines take turns. ctx bounds the wait for the
+// turn and, by its deadline, the write; when it has expired before, nothing is
+// written and the connection is whole. After a deadline that passes during the
+// write the connection is broken, as always with gorilla. The errors are
+// gorilla's own, ctx's, or ErrNotServing.
 func (c *Conn) Write(ctx context.Context, typ MessageType, data []byte) error {
-	conn := c.gorilla()
-	if conn == nil {
+	serving := c.currentServing()
+	if serving == nil {
 		return ErrNotServing
 	}
 	span := c.startSend(ctx, Message{Type: typ, Data: data})
-	err := c.write(ctx, conn, typ, data)
+	err := serving.write(ctx, typ, data)
 	span.End(err)
 	return err
 }
 
-func (c *Conn) write(ctx context.Context, conn *websocket.Conn, typ MessageType, data []byte) error {
-	c.writeMu.Lock()
-	defer c.writeMu.Unlock()
+// servedConn is the gorilla connection of a Serve that runs.
+type servedConn struct {
+	conn *websocket.Conn
+	turn chan struct{} // held by the goroutine that writes
+}
+
+func (s *servedConn) write(ctx context.Context, typ MessageType, data []byte) error {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetWriteDeadline(deadline); err != nil {
+		if err := s.conn.SetWriteDeadline(deadline); err != nil {
 			return err
 		}
-		defer func() { _ = conn.SetWriteDeadline(time.Time{}) }() // never fails: gorilla only stores it
+		defer func() { _ = s.conn.SetWriteDeadline(time.Time{}) }() // never fails: gorilla only stores it
 	}
-	return conn.WriteMessage(int(typ), data)
+	return s.conn.WriteMessage(int(typ), data)
 }
 
 // WriteJSON sends v as a text message; see Write.
@@ -45,20 +61,28 @@ func (c *Conn) WriteJSON(ctx context.Context, v any) error {
 	return c.Write(ctx, TextMessage, data)
 }
 
-// Close sends a close frame while Serve runs for the connection. The peer
-// answers it, which ends Serve; the TCP connection is the caller of Serve's to
-// close. The reason is cut to 123 bytes. It returns ErrNotServing when Serve
-// does not run.
+// Close sends a close frame while Serve runs for the connection. The peer's
+// answer, or its silence for 5 seconds, ends Serve; the TCP connection is the
+// caller of Serve's to close. The reason is cut to 123 bytes. It returns
+// ErrNotServing when Serve does not run, and ErrCloseCode for a code that must
+// not be sent.
 func (c *Conn) Close(code int, reason string) error {
-	conn := c.gorilla()
-	if conn == nil {
+	serving := c.currentServing()
+	if serving == nil {
 		return ErrNotServing
 	}
+	if !validCloseCode(code) {
+		return fmt.Errorf("%w: %d", ErrCloseCode, code)
+	}
+	deadline := time.Now().Add(closeTimeout)
 	payload := websocket.FormatCloseMessage(code, sanitize(reason, maxCloseReason))
-	return conn.WriteControl(websocket.CloseMessage, payload, time.Now().Add(closeTimeout))
+	if err := serving.conn.WriteControl(websocket.CloseMessage, payload, deadline); err != nil {
+		return err
+	}
+	return serving.conn.SetReadDeadline(deadline)
 }
 
-func (c *Conn) gorilla() *websocket.Conn {
+func (c *Conn) currentServing() *servedConn {
 	if c == nil {
 		return nil
 	}

@@ -16,6 +16,7 @@ require (
 	go.elastic.co/apm/v2 v2.7.12
 	go.elastic.co/ecszerolog v0.2.0
 	go.uber.org/goleak v1.3.0
+	golang.org/x/time v0.15.0
 )
 
 require (

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -25,7 +26,11 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		User string `json:"user"`
 	}
-	raw, err := readAll(w, r, maxLogin)
+	if s.rebound(r) {
+		writeError(w, http.StatusForbidden, wrongHost)
+		return
+	}
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLogin))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		writeError(w, http.StatusRequestEntityTooLarge, "the request is too large")
 		return
@@ -46,6 +51,14 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) {
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"token": token})
 }
+
+const wrongHost = "this server listens for its own machine alone: call it localhost"
+
+// rebound says whether a request comes from a page of another site whose name
+// was made to resolve to this machine (DNS rebinding): to a browser page and
+// server are then one site, so the Origin header tells nothing. A server that
+// others reach knows not by which names, and does not ask.
+func (s *server) rebound(r *http.Request) bool { return s.loopback && !localHost(r.Host) }
 
 // authenticate returns the user of a handshake, or answers it with 401.
 func (s *server) authenticate(w http.ResponseWriter, r *http.Request) (user string, ok bool) {

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -36,6 +38,10 @@ func TestLogin(t *testing.T) {
 		{"markup", "POST", "application/json", `{"user":"<img src=x>"}`, 400},
 		{"control", "POST", "application/json", `{"user":"a\u0000b"}`, 400},
 		{"direction", "POST", "application/json", `{"user":"a\u202eb"}`, 400},
+		{"nothing to see", "POST", "application/json", `{"user":"\u3164"}`, 400},
+		{"nothing to see in between", "POST", "application/json", `{"user":"a\u115fb"}`, 400},
+		{"a mark without a shape", "POST", "application/json", `{"user":"a\u034fb"}`, 400},
+		{"a variation selector", "POST", "application/json", `{"user":"a\ufe0fb"}`, 400},
 		{"method", "GET", "", ``, 405},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -165,6 +171,75 @@ func TestOrigin(t *testing.T) {
 	header.Set("Origin", strings.TrimSuffix(n.url, "/"))
 	if _, _, err := dial(t, wsURL(n.url), header); err != nil {
 		t.Errorf("our own page is refused: %v", err)
+	}
+}
+
+// A page whose name was made to resolve to this machine is one site with the
+// server to a browser; only the Host tells.
+func TestRebinding(t *testing.T) {
+	n := startNode(t, nil)
+	token := signIn(t, n.url, "Ada")
+	_, port, err := net.SplitHostPort(strings.Trim(strings.TrimPrefix(n.url, "http:"), "/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, ok := range map[string]bool{
+		"evil.example": false, "127.0.0.1.evil.example": false, "localhost": true, "LOCALHOST": true, "127.0.0.1": true, "[::1]": true,
+	} {
+		host += ":" + port
+		res, body := request(t, "POST", n.url+"login", `{"user":"Ada"}`, map[string]string{"Host": host})
+		if want := map[bool]int{true: 200, false: 403}[ok]; res.StatusCode != want || !json.Valid([]byte(body)) {
+			t.Errorf("login at %s: %s %s", host, res.Status, body)
+		}
+		conn, res, err := dial(t, wsURL(n.url), http.Header{
+			"Host": {host}, "Origin": {"http://" + host}, "Sec-Websocket-Protocol": {"bearer, " + token},
+		})
+		switch {
+		case ok && err != nil:
+			t.Errorf("handshake at %s: %v", host, err)
+		case ok:
+			conn.Close()
+		case err == nil || res.StatusCode != http.StatusForbidden || res.Header.Get("Content-Type") != "application/json":
+			t.Errorf("handshake at %s: %v %v", host, err, res)
+		}
+	}
+	for _, line := range n.log.wait(t, "refused", 2, action("websocket-refused")) {
+		if line["labels.websocket_refusal_reason"] != "origin" {
+			t.Errorf("the refusal is logged as %v", line)
+		}
+	}
+	// A server that others reach cannot know its names.
+	n = startNode(t, func(cfg *config) { cfg.addr = "0.0.0.0:0" })
+	if res, body := request(t, "POST", n.url+"login", `{"user":"Ada"}`, map[string]string{"Host": "chat.example"}); res.StatusCode != http.StatusOK {
+		t.Errorf("login at a server for all: %s %s", res.Status, body)
+	}
+}
+
+// A body that is promised and does not come holds neither the answer back nor
+// the connection for ever.
+func TestMissingBody(t *testing.T) {
+	n := startNode(t, nil)
+	addr := strings.Trim(strings.TrimPrefix(n.url, "http:"), "/")
+	conns := map[string]net.Conn{}
+	for _, line := range []string{"GET /", "POST /nowhere", "POST /login", "GET /ws", "GET /debug/ws/"} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: %s\r\nContent-Length: 10\r\n\r\n", line, addr); err != nil {
+			t.Fatal(err)
+		}
+		conns[line] = conn
+	}
+	for line, conn := range conns {
+		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn) // to the end of the connection
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 ") {
+			t.Errorf("%s is answered by %q (%v)", line, answer, err)
+		}
 	}
 }
 

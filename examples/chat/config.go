@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -21,7 +23,7 @@ type config struct {
 	exposeLive        bool
 
 	service, environment string // of log lines, and of Elastic's documents
-	elastic              bool   // report to Elastic, as its agent's variables say
+	elastic              string // where to report to, as its agent reads it; empty: nowhere
 	redisURL             string // empty: an embedded Redis
 	secret               []byte // signs tokens; empty: one is made up
 
@@ -35,14 +37,15 @@ type config struct {
 }
 
 const usage = `Usage of chat:
-  -addr host:port   address to listen on (default 127.0.0.1:8080)
+  -addr host:port   address to listen on (default 127.0.0.1:8080); on a loopback
+                    address the chat answers to local names alone
   -tls              serve https and wss, with a certificate made in memory
   -cert, -key file  serve https and wss with this certificate and key (PEM)
   -pretty           log for people, not as ECS JSON
   -debug            log each message, and requests of no interest
   -expose-live      serve the live page to every address, not to this machine alone
 Environment:
-  ELASTIC_APM_SERVER_URL and the Elastic agent's other variables: report to Elastic
+  ELASTIC_APM_SERVER_URL (or _URLS) and the Elastic agent's other variables: report to Elastic
   REDIS_URL         such as redis://127.0.0.1:6379/0 (default: an embedded Redis)
   CHAT_JWT_SECRET   signs tokens (default: a random one for each start)
 `
@@ -53,7 +56,7 @@ func configFrom(args []string, getenv func(string) string, complaints io.Writer)
 	cfg := config{
 		service:     validService(or(getenv("ELASTIC_APM_SERVICE_NAME"), "apmws-chat")),
 		environment: or(getenv("ELASTIC_APM_ENVIRONMENT"), "development"),
-		elastic:     getenv("ELASTIC_APM_SERVER_URL") != "",
+		elastic:     or(getenv("ELASTIC_APM_SERVER_URLS"), getenv("ELASTIC_APM_SERVER_URL")), // as the agent does
 		redisURL:    getenv("REDIS_URL"),
 		secret:      []byte(getenv("CHAT_JWT_SECRET")),
 	}
@@ -91,6 +94,20 @@ func configFrom(args []string, getenv func(string) string, complaints io.Writer)
 // the environment itself.
 func validService(name string) string {
 	return regexp.MustCompile(`[^a-zA-Z0-9 _-]`).ReplaceAllString(name, "_")
+}
+
+// withoutSecrets returns a list of URLs, divided by commas, without the parts
+// that may hold secrets.
+func withoutSecrets(urls string) string {
+	var shown []string
+	for field := range strings.SplitSeq(urls, ",") {
+		u, err := url.Parse(strings.TrimSpace(field))
+		if err != nil {
+			continue // the agent has said so
+		}
+		shown = append(shown, (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String())
+	}
+	return strings.Join(shown, ",")
 }
 
 func or(value, fallback string) string {

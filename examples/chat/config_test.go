@@ -15,7 +15,7 @@ import (
 func TestConfig(t *testing.T) {
 	none := func(string) string { return "" }
 	cfg, err := configFrom(nil, none, io.Discard)
-	if err != nil || cfg.addr != "127.0.0.1:8080" || cfg.tls || cfg.pretty || cfg.debug || cfg.exposeLive || cfg.elastic ||
+	if err != nil || cfg.addr != "127.0.0.1:8080" || cfg.tls || cfg.pretty || cfg.debug || cfg.exposeLive || cfg.elastic != "" ||
 		cfg.redisURL != "" || len(cfg.secret) != 0 || cfg.service != "apmws-chat" || cfg.environment != "development" {
 		t.Errorf("the defaults are %+v (%v)", cfg, err)
 	}
@@ -26,13 +26,24 @@ func TestConfig(t *testing.T) {
 	args := []string{"-addr", ":1", "-pretty", "-debug", "-expose-live", "-cert", "c", "-key", "k"}
 	cfg, err = configFrom(args, func(name string) string { return env[name] }, io.Discard)
 	if err != nil || cfg.addr != ":1" || !cfg.tls || cfg.certFile != "c" || cfg.keyFile != "k" || !cfg.pretty || !cfg.debug ||
-		!cfg.exposeLive || !cfg.elastic || cfg.redisURL != "redis://r" || string(cfg.secret) != "x" || cfg.service != "my_service" || cfg.environment != "e" {
+		!cfg.exposeLive || cfg.elastic != "http://127.0.0.1:8200" || cfg.redisURL != "redis://r" || string(cfg.secret) != "x" || cfg.service != "my_service" || cfg.environment != "e" {
 		t.Errorf("all set: %+v (%v)", cfg, err)
+	}
+	env["ELASTIC_APM_SERVER_URLS"] = "http://a,http://b"
+	if cfg, err = configFrom(nil, func(name string) string { return env[name] }, io.Discard); err != nil || cfg.elastic != "http://a,http://b" {
+		t.Errorf("of the URL and the URLs it takes %q (%v)", cfg.elastic, err)
 	}
 	for _, args := range [][]string{{"stray"}, {"-cert", "c"}, {"-key", "k"}, {"-addr"}, {"-nope"}} {
 		if cfg, err := configFrom(args, none, io.Discard); err == nil {
 			t.Errorf("%v is taken as %+v", args, cfg)
 		}
+	}
+}
+
+func TestWithoutSecrets(t *testing.T) {
+	got := withoutSecrets("https://user:pass-word@a:8200/p?key=pass-word#pass-word, http://b,http://user:pass-word@[::1")
+	if got != "https://a:8200/p,http://b" {
+		t.Errorf("it shows %q", got)
 	}
 }
 

@@ -169,6 +169,22 @@ func TestElastic(t *testing.T) {
 	}
 }
 
+// The agent's other variable for its server switches Elastic on too; the log
+// says where it is, and no password.
+func TestElasticServerURLs(t *testing.T) {
+	in := startIntake(t)
+	url := strings.Replace(in.URL, "http://", "http://user:pass-word@", 1)
+	p := startProcess(t, nil, []string{"ELASTIC_APM_SERVER_URLS=" + url, "ELASTIC_APM_API_REQUEST_TIME=100ms"})
+	if line := p.stdout.wait(t, "of Elastic", 1, message("Elastic is on"))[0]; line["url.full"] != in.URL {
+		t.Errorf("Elastic is announced as %v", line)
+	}
+	join(t, p.url, "Ada", "tea")
+	in.wait(t, "transaction", "CONNECT /ws")
+	if strings.Contains(p.stdout.String(), "pass-word") {
+		t.Errorf("the log shows the password:\n%s", p.stdout)
+	}
+}
+
 // What is not yet with Elastic when the server is told to end is sent then, the
 // ends of the connections included.
 func TestElasticIsFlushed(t *testing.T) {
@@ -204,6 +220,7 @@ func liveData(t *testing.T, url string) string {
 // variables say.
 func TestElasticIsOffByDefault(t *testing.T) {
 	n := startNode(t, nil)
+	n.log.wait(t, "of Elastic", 1, func(l logLine) bool { return strings.HasPrefix(l.str("message"), "Elastic is off") })
 	if n.tracer != nil {
 		t.Error("there is an Elastic tracer")
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"log/slog"
 	"sync"
 	"time"
 
@@ -93,17 +92,15 @@ func (h *hub) joined(m *member, room string) bool {
 	return ok
 }
 
-// deliver hands a message to all members of the room. One whose queue is full
+// deliver hands a message to all members of the room. One that does not keep up
 // is sent away rather than waited for: it may come back when it is faster.
 func (h *hub) deliver(room string, message []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for m := range h.rooms[room] {
-		select {
-		case m.queue <- message:
-		default:
+		if !m.offer(message, time.Now()) {
 			h.forget(m)
-			m.conn.SetAttrs(slog.Bool("chat.too_slow", true)) // on DISCONNECT, which will not know
+			m.tooSlow()
 			go m.dismiss(websocket.CloseTryAgainLater, "too slow", closeGrace)
 		}
 	}

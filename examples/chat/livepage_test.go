@@ -26,15 +26,23 @@ func TestLivePageIsLocal(t *testing.T) {
 		{"no host", "127.0.0.1:1", "", "", false},
 		{"proxy", "127.0.0.1:1", "localhost", "X-Forwarded-For", false},
 		{"standard proxy", "127.0.0.1:1", "localhost", "Forwarded", false},
+		{"proxy that says how", "127.0.0.1:1", "localhost", "X-Forwarded-Proto", false},
+		{"proxy that says what for", "127.0.0.1:1", "localhost", "X-Forwarded-Host", false},
+		{"proxy of the old kind", "127.0.0.1:1", "localhost", "X-Real-IP", false},
+		{"proxy that names itself", "127.0.0.1:1", "localhost", "Via", false},
+		{"delivery network", "127.0.0.1:1", "localhost", "CF-Connecting-IP", false},
+		{"another delivery network", "127.0.0.1:1", "localhost", "True-Client-IP", false},
+		{"another header", "127.0.0.1:1", "localhost", "X-Request-Id", true},
 		{"no address", "@", "localhost", "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for _, exposed := range []bool{false, true} {
+			for i := range 4 {
+				exposed, value := i%2 == 1, []string{"192.0.2.1", ""}[i/2] // a proxy may leave the header empty
 				s := &server{cfg: config{exposeLive: exposed}, live: http.NotFoundHandler()}
 				r := httptest.NewRequest(http.MethodGet, livePath, nil)
 				r.RemoteAddr, r.Host = c.peer, c.host
 				if c.header != "" {
-					r.Header.Set(c.header, "192.0.2.1")
+					r.Header.Set(c.header, value)
 				}
 				w := httptest.NewRecorder()
 				s.livePage().ServeHTTP(w, r)
@@ -43,7 +51,7 @@ func TestLivePageIsLocal(t *testing.T) {
 					want = http.StatusNotFound // from behind the guard
 				}
 				if w.Code != want {
-					t.Errorf("exposed=%v: %d, want %d", exposed, w.Code, want)
+					t.Errorf("exposed=%v, header %q: %d, want %d", exposed, value, w.Code, want)
 				}
 			}
 		})

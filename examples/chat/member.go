@@ -3,17 +3,26 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 
 	"github.com/apmws/go-apmws/apmws"
 )
 
 const (
-	queueLength = 64              // messages that may wait for a slow peer
-	writeWait   = 5 * time.Second // for a write to a peer
+	queueLength = 256             // messages that may wait for a slow peer
+	writeWait   = 5 * time.Second // for a write to a peer, and for one that is behind
+
+	pace  = 10 // messages that a peer may send per second
+	burst = 30 // messages that it may send at once
 )
 
 // member is one connection of a user.
@@ -23,13 +32,53 @@ type member struct {
 	ws    *websocket.Conn // control frames go through it, and the end
 	queue chan []byte     // messages to be written; the slices are shared, so never changed
 	gone  chan struct{}   // closed when the connection is
+	pace  *rate.Limiter   // of the peer's own messages
+
+	mu     sync.Mutex
+	missed int       // messages for which the queue had no room
+	behind time.Time // of the first of them
 
 	rooms map[string]struct{} // the hub's, under its lock
 }
 
 func newMember(user string, conn *apmws.Conn, ws *websocket.Conn) *member {
-	return &member{user: user, conn: conn, ws: ws, queue: make(chan []byte, queueLength), gone: make(chan struct{})}
+	return &member{
+		user: user, conn: conn, ws: ws, queue: make(chan []byte, queueLength), gone: make(chan struct{}),
+		pace: rate.NewLimiter(pace, burst),
+	}
 }
+
+// offer queues a message, and leaves it out when there is no room. It reports
+// whether the peer keeps up: a burst may fill the queue of one that reads as
+// fast as it can, so the time since then counts.
+func (m *member) offer(message []byte, now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	select {
+	case m.queue <- message:
+		return true
+	default:
+	}
+	if m.missed == 0 {
+		m.behind = now
+	}
+	m.missed++
+	return now.Sub(m.behind) < writeWait
+}
+
+// caughtUp returns how many messages were left out, once all others have been
+// written.
+func (m *member) caughtUp() (missed int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.queue) == 0 {
+		missed, m.missed = m.missed, 0
+	}
+	return missed
+}
+
+// tooSlow marks the connection's end, which will not know why it came.
+func (m *member) tooSlow() { m.conn.SetAttrs(slog.Bool("chat.too_slow", true)) }
 
 // write writes what is queued, and pings, until the connection ends. A peer
 // that takes no more ends it.
@@ -41,7 +90,9 @@ func (m *member) write(ctx context.Context, heartbeat time.Duration) {
 	for err == nil {
 		select {
 		case message := <-m.queue:
-			err = m.send(ctx, message)
+			if err = m.send(ctx, message); err == nil {
+				err = m.confess(ctx)
+			}
 		case <-ticker.C:
 			pings++
 			err = m.ping(pings)
@@ -53,7 +104,23 @@ func (m *member) write(ctx context.Context, heartbeat time.Duration) {
 		<-m.gone // the peer is given its time to answer
 		return
 	}
+	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+		m.tooSlow()
+	}
 	m.ws.Close() // which ends the reader too
+}
+
+// confess tells the peer that has caught up what it has missed meanwhile.
+func (m *member) confess(ctx context.Context) error {
+	missed := m.caughtUp()
+	if missed == 0 {
+		return nil
+	}
+	message, err := json.Marshal(failed{typeError, fmt.Sprintf("too much at once: %d messages were left out", missed)})
+	if err != nil {
+		return err
+	}
+	return m.send(ctx, message)
 }
 
 func (m *member) send(ctx context.Context, message []byte) error {

@@ -101,6 +101,9 @@ func (s *server) handle(ctx context.Context, m *member, message apmws.Message) e
 
 // dispatch returns the answer, if any.
 func (s *server) dispatch(ctx context.Context, m *member, message apmws.Message) (answer any, err error) {
+	if !m.pace.Allow() {
+		return nil, &problem{text: fmt.Sprintf("too fast: no more than %d messages per second", pace)}
+	}
 	var in incoming
 	name := string(s.messageName(nil, message.Type, message.Data))
 	switch name {

@@ -21,6 +21,10 @@ func validName(name string) bool {
 		if !unicode.In(r, unicode.L, unicode.M, unicode.Nd) && !strings.ContainsRune(" ._-'", r) {
 			return false
 		}
+		// Some letters and marks show nothing, and would make two names look alike.
+		if unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
+			return false
+		}
 	}
 	return true
 }

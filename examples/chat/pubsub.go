@@ -16,7 +16,10 @@ import (
 // channel carries what is said in all rooms to all nodes.
 const channel = "apmws-chat"
 
-const redisWait = 3 * time.Second // for one command, its retries included
+const (
+	redisWait = 3 * time.Second // for one command, its retries included
+	redisStep = 1 * time.Second // for each connection, read and write of it
+)
 
 // bus carries messages between the nodes, through Redis.
 type bus struct {
@@ -46,15 +49,19 @@ func newBus(ctx context.Context, url string, log zerolog.Logger, deliver func(ro
 		return nil, errors.New("REDIS_URL is not a redis:// URL")
 	}
 	opts.ContextTimeoutEnabled = true
+	// What go-redis does by itself, renewing the subscription, has no context of
+	// ours: these bound it.
+	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = redisStep, redisStep, redisStep
+	opts.DialerRetries, opts.MaxRetries = 1, 1
 	opts.DisableIdentity = true
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	b.client = redis.NewClient(opts)
 	b.client.AddHook(redisSpans{})
 
-	b.subscription = b.client.Subscribe(ctx, channel)
-	confirm, cancel := context.WithTimeout(ctx, redisWait)
+	ctx, cancel := context.WithTimeout(ctx, redisWait)
 	defer cancel()
-	if _, err := b.subscription.Receive(confirm); err != nil {
+	b.subscription = b.client.Subscribe(ctx, channel)
+	if _, err := b.subscription.Receive(ctx); err != nil {
 		close(b.received)
 		return nil, errors.Join(fmt.Errorf("redis: %w", err), b.close())
 	}

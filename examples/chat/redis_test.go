@@ -133,11 +133,54 @@ func TestRedisFails(t *testing.T) {
 	ada.expect(sayings("tea", "Ada", "found"))
 }
 
+// A Redis that takes connections and never answers does not hold up the start.
+func TestRedisIsSilent(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	begin := time.Now()
+	s, err := start(t.Context(), config{addr: "127.0.0.1:0", redisURL: "redis://" + silent.Addr().String()})
+	if err == nil {
+		s.shutdown()
+		t.Fatal("started with a Redis that is silent")
+	}
+	// The bound is the server's own; twice it is for a machine that is busy.
+	if took := time.Since(begin); took > 2*redisWait {
+		t.Errorf("failed after %v only", took)
+	}
+}
+
+// What sets a connection to Redis up is no work of the message that needs it.
+func TestRedisSpans(t *testing.T) {
+	r := startRedis(t)
+	n := startNode(t, func(cfg *config) { cfg.redisURL = strings.TrimSuffix(r.url, "0") + "1" })
+	ada := join(t, n.url, "Ada", "tea")
+	ada.say("tea", "hello")
+	ada.expect(sayings("tea", "Ada", "hello"))
+	n.log.wait(t, "message", 2, action("websocket-message"))
+	live := liveData(t, n.url)
+	if !strings.Contains(live, `"PUBLISH"`) {
+		t.Errorf("no span of the command in %s", live)
+	}
+	for _, name := range []string{"HELLO", "AUTH", "SELECT", "CLIENT"} {
+		if strings.Contains(live, `"`+name+`"`) {
+			t.Errorf("a span %s in %s", name, live)
+		}
+	}
+}
+
 // TestRedisFreezes: a Redis that answers no more holds up neither other messages
 // for ever nor the shutdown.
 func TestRedisFreezes(t *testing.T) {
 	r := startRedis(t)
-	p := startProcess(t, nil, []string{"REDIS_URL=" + r.url})
+	away, err := net.Listen("tcp", "127.0.0.1:0") // an Elastic that does not answer either
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer away.Close()
+	p := startProcess(t, nil, []string{"REDIS_URL=" + r.url, "ELASTIC_APM_SERVER_URL=http://" + away.Addr().String()})
 	ada := join(t, p.url, "Ada", "tea")
 	r.freeze()
 	ada.say("tea", "lost")

@@ -19,6 +19,9 @@ func (redisSpans) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		// The command's name alone: channels, keys and values are data.
 		name := strings.ToUpper(cmd.Name())
+		if greets(name) {
+			return next(ctx, cmd)
+		}
 		opts := apmws.SpanOptions{Type: "db.redis.query", Destination: "redis"}
 		if name == "PUBLISH" {
 			opts.Type = "messaging.redis.publish"
@@ -34,11 +37,21 @@ func (redisSpans) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
+// greets says whether a command sets a new connection up: the client's own
+// business, whichever message is the first to need the connection.
+func greets(name string) bool {
+	switch name {
+	case "HELLO", "AUTH", "SELECT", "CLIENT":
+		return true
+	}
+	return false
+}
+
 // DialHook implements redis.Hook.
 func (redisSpans) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 // ProcessPipelineHook implements redis.Hook. The chat has no pipelines; the
-// client's own, which greet a new connection, are no business of a message.
+// client's own greet a new connection.
 func (redisSpans) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }

@@ -28,6 +28,7 @@ func (s *server) routes() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "no-referrer")
+		boundBody(w, r)
 		if r.URL.Path == "/ws" {
 			ws.ServeHTTP(w, r)
 			return

@@ -31,10 +31,11 @@ type server struct {
 
 	messageName apmws.NameFunc
 
-	http   *http.Server
-	url    string     // of the chat page
-	failed chan error // receives why the server cannot go on, at most once
-	cancel func()     // ends the requests that shutdown does not wait for
+	http     *http.Server
+	loopback bool       // listens for this machine alone
+	url      string     // of the chat page
+	failed   chan error // receives why the server cannot go on, at most once
+	cancel   func()     // ends the requests that shutdown does not wait for
 }
 
 // start starts a server; shutdown ends it. ctx bounds the start alone.
@@ -77,7 +78,9 @@ func (s *server) startAgent() error {
 	view := livews.New(livews.Options{})
 	s.live = view
 	exporters := []apmws.Exporter{view}
-	if s.cfg.elastic {
+	if s.cfg.elastic == "" {
+		s.cfg.log.Info().Msg("Elastic is off: ELASTIC_APM_SERVER_URL is not set")
+	} else {
 		tracer, err := apm.NewTracerOptions(apm.TracerOptions{
 			ServiceName: s.cfg.service, ServiceEnvironment: s.cfg.environment,
 		})
@@ -88,6 +91,7 @@ func (s *server) startAgent() error {
 			return fmt.Errorf("elastic: %w", err)
 		}
 		s.tracer = tracer
+		s.cfg.log.Info().Str("url.full", withoutSecrets(s.cfg.elastic)).Msg("Elastic is on")
 		exporters = append(exporters, elasticws.New(tracer))
 	}
 	s.agent = apmws.New(apmws.Options{
@@ -113,6 +117,8 @@ func (s *server) listen(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tcp, ok := ln.Addr().(*net.TCPAddr)
+	s.loopback = ok && tcp.IP.IsLoopback()
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	s.http = &http.Server{

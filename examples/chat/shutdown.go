@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
@@ -31,20 +32,31 @@ func (s *server) shutdown() {
 			s.http.Close()
 		}
 	}
+	// After the connections, so that their ends are reported; at the same time,
+	// so that of several parts that hang only the slowest counts.
+	var parts sync.WaitGroup
+	defer parts.Wait()
 	if s.agent != nil {
-		// After the connections, so that their ends are reported.
-		ctx, cancel := context.WithTimeout(context.Background(), reportGrace)
-		s.complain("telemetry", s.agent.Shutdown(ctx))
-		cancel()
-	}
-	if s.tracer != nil {
-		s.tracer.Close()
+		parts.Go(s.report)
 	}
 	if s.billing != nil {
-		s.complain("billing", s.billing.close())
+		parts.Go(func() { s.complain("billing", s.billing.close()) })
 	}
 	if s.bus != nil {
-		s.complain("redis", within(partGrace, s.bus.close))
+		parts.Go(func() { s.complain("redis", within(partGrace, s.bus.close)) })
+	}
+}
+
+// report lets the exporters send what they have.
+func (s *server) report() {
+	ctx, cancel := context.WithTimeout(context.Background(), reportGrace)
+	defer cancel()
+	s.complain("telemetry", s.agent.Shutdown(ctx))
+	if s.tracer != nil {
+		s.complain("elastic", within(partGrace, func() error {
+			s.tracer.Close()
+			return nil
+		}))
 	}
 }
 

@@ -21,11 +21,16 @@ func (s *server) socket(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusMethodNotAllowed, "use GET")
 		return
 	}
+	conn := apmws.FromContext(r.Context())
+	if s.rebound(r) {
+		conn.SetRefusalReason("origin")
+		writeError(w, http.StatusForbidden, wrongHost)
+		return
+	}
 	user, ok := s.authenticate(w, r)
 	if !ok {
 		return
 	}
-	conn := apmws.FromContext(r.Context())
 	if !s.hub.enter() {
 		conn.SetRefusalReason("draining")
 		w.Header().Set("Retry-After", "1")

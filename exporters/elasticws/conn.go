@@ -109,7 +109,7 @@ func (c *connSpan) Opened(end apmws.OpenEnd) {
 	if h == nil {
 		return
 	}
-	tx := h.leave()
+	tx := h.tx
 	clientKnown := h.setClient(end.Attrs)
 	if end.Failure != nil {
 		err := c.exporter.newError(tx, end.Time, end.User, end.Failure)
@@ -131,37 +131,39 @@ func (c *connSpan) Opened(end apmws.OpenEnd) {
 		if tx.Sampled() {
 			c.labels.set(&tx.Context, end.Attrs, inRequest)
 		}
-		endTransaction(tx, duration(h.start, end.Time), end.Result, end.Outcome, end.User)
+		h.leave(func() {
+			endTransaction(tx, duration(h.start, end.Time), end.Result, end.Outcome, end.User)
+		})
 	}
 	if end.Accepted {
 		h.outer.shorten(end.Time)
 	}
 }
 
-// leave returns the CONNECT transaction to be ended, and leaves the handler one
-// with the same ids that never ends. The handler may have looked its transaction
-// up before the upgrade, as it could without apmws, and go on setting labels:
-// with one that has ended that is a nil pointer. What it sets then is not sent.
-func (h *handshake) leave() *apm.Transaction {
+// leave lets end end the CONNECT transaction, and leaves the handler one with the
+// same ids that is never sent. The handler may have looked its transaction up
+// before the upgrade, as it could without apmws, and go on setting labels: with
+// one that has ended that is a nil pointer.
+//
+// What it sets then is lost. A span that it starts or ends then is sent, except
+// that the agent holds an exit span back until the next span that ends below the
+// same parent, to compress the two: the last of those which end after the
+// upgrade directly below CONNECT may never be sent. Spans of our own are not held
+// back, see connSpan.StartSpan.
+func (h *handshake) leave(end func()) {
 	lock := lockOf(h.tx)
 	if lock == nil {
-		return h.tx
+		end()
+		return
 	}
-	ids := h.tx.TraceContext()
-	parent := h.tx.ParentID()
-	twin := h.exporter.tracer.StartTransactionOptions("", semconv.TypeConnection, apm.TransactionOptions{
-		TraceContext:  apm.TraceContext{Trace: ids.Trace, Span: parent, Options: ids.Options, State: ids.State},
-		TransactionID: ids.Span,
-		Start:         h.start,
-	})
+	spare := h.exporter.tracer.StartTransactionOptions("", semconv.TypeConnection, apm.TransactionOptions{Start: h.start})
+	neverSend(spare)
+	end()
+	// Spans that other goroutines start in between belong to an ended transaction,
+	// which the agent allows.
 	lock.Lock()
 	defer lock.Unlock()
-	if h.tx.TransactionData == nil || twin.TraceContext().Trace != ids.Trace {
-		twin.Discard() // the application has ended it, or central configuration has changed
-		return h.tx
-	}
-	twin.TransactionData, h.tx.TransactionData = h.tx.TransactionData, twin.TransactionData
-	return twin
+	h.tx.TransactionData, spare.TransactionData = spare.TransactionData, nil
 }
 
 // End implements apmws.ConnSpan.
@@ -208,11 +210,15 @@ func duration(from, to time.Time) time.Duration { return max(0, to.Sub(from)) }
 // SpanContext implements apmws.Identifier.
 func (c *connSpan) SpanContext() apmws.SpanContext { return c.connect }
 
-// StartSpan implements apmws.SpanStarter.
+// StartSpan implements apmws.SpanStarter. The agent does not compress a span whose
+// trace context has been asked for. It must not here: a span that it holds back
+// for that when CONNECT ends would be lost, see handshake.leave.
 func (c *connSpan) StartSpan(ctx context.Context, start apmws.SpanStart) (context.Context, apmws.ChildSpan) {
 	h := c.open.Load()
 	if h == nil {
 		return ctx, nil
 	}
-	return h.startSpan(ctx, &c.labels, start)
+	ctx, span := h.startSpan(ctx, &c.labels, start)
+	span.span.TraceContext()
+	return ctx, span
 }

@@ -16,6 +16,15 @@
 // are in the user context. Of the HTTP request only what apmws.RequestInfo holds
 // is sent.
 //
+// The caller decides whether a trace that it began is sampled: a handshake whose
+// traceparent says that it is not has no transaction in Elastic that can be
+// looked at, and no spans. Metrics, errors and log lines are not affected. Where
+// handshakes come from strangers, set
+// ELASTIC_APM_TRACE_CONTINUATION_STRATEGY=restart_external: handshakes of callers
+// without an agent of Elastic's then begin a trace of their own, on which the
+// tracer's sampler decides, with a span link to the caller's. A caller that
+// claims such an agent in its tracestate is believed; "restart" believes none.
+//
 // A failure becomes an error document with labels and a user of its own. Errors
 // are sent whether or not their transaction was sampled.
 //
@@ -30,6 +39,14 @@
 // span.composite.count; its labels are those of the first. That is left as it
 // is: ELASTIC_APM_SPAN_COMPRESSION_ENABLED=false keeps them apart. Spans of
 // writes to a peer are no exit spans and never compressed.
+//
+// The spans that apmws.StartSpan makes directly below a handshake are no part of
+// that, and always kept apart.
+//
+// Elastic's agent adds a stack trace to spans of 5 ms and more
+// (ELASTIC_APM_SPAN_STACK_TRACE_MIN_DURATION). It begins with frames of this
+// package and of apmws; stacktrace.RegisterLibraryPackage, called in an init
+// function with the paths of both, lets Kibana fold them.
 //
 // # HTTP middleware
 //
@@ -66,12 +83,13 @@ type Exporter struct {
 	tracer *apm.Tracer
 	keys   contextKeys
 
-	// turn is taken by whoever makes the tracer flush or report: it knows only
-	// the last one who asked.
+	// turn is taken by whoever makes the tracer flush or report, since that
+	// knows only the last one who asked.
 	turn chan struct{}
 
-	mu         sync.Mutex // held while metrics are gathered
-	agent      *apmws.Agent
+	mu         sync.Mutex   // held while metrics are gathered
+	attached   bool         // once and for all
+	agent      *apmws.Agent // nil before Attach and after Shutdown
 	deregister func()
 	series     map[string]*series // by name and labels
 	gathers    int
@@ -93,9 +111,10 @@ var (
 // New sets the tracer's minimum duration of exit spans to 0, since calls such as
 // a PUBLISH to a Redis nearby take less than the default of a millisecond and
 // would be missing in every message. This holds for all that the tracer records,
-// not for WebSockets alone. The environment variable
-// ELASTIC_APM_EXIT_SPAN_MIN_DURATION, when it is set, and Kibana's central
-// configuration outrank it.
+// not for WebSockets alone, and replaces what the application has chosen with
+// SetExitSpanMinDuration before: call that after New to choose another. The
+// environment variable ELASTIC_APM_EXIT_SPAN_MIN_DURATION, when it is set, and
+// Kibana's central configuration outrank New.
 func New(tracer *apm.Tracer) *Exporter {
 	if tracer == nil {
 		tracer = apm.DefaultTracer()

@@ -9,7 +9,7 @@ import (
 	"go.elastic.co/apm/v2"
 )
 
-// Two things that Elastic's API does not give are read from the transaction
+// Three things that Elastic's API does not give are done to the transaction
 // itself. Each is looked for by name and type, and done without where it is not
 // what it was in version 2.7.
 
@@ -40,4 +40,13 @@ func lockOf(tx *apm.Transaction) *sync.RWMutex {
 		return nil
 	}
 	return (*sync.RWMutex)(unsafe.Pointer(field.UnsafeAddr()))
+}
+
+// neverSend makes a transaction that is ended vanish, as one that was started
+// while the tracer did not record.
+func neverSend(tx *apm.Transaction) {
+	field := reflect.ValueOf(tx.TransactionData).Elem().FieldByName("recording")
+	if field.IsValid() && field.Kind() == reflect.Bool {
+		*(*bool)(unsafe.Pointer(field.UnsafeAddr())) = false
+	}
 }

@@ -16,58 +16,55 @@ var ErrRequestFailed = errors.New("elasticws: a request to the APM Server failed
 
 // Attach implements apmws.Attacher: the agent's counters are reported with the
 // tracer's metrics from now on. An Exporter serves one agent; the call for a
-// second one does nothing.
+// second one does nothing, even after Shutdown.
 func (e *Exporter) Attach(agent *apmws.Agent) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.agent != nil {
+	if e.attached {
 		return
 	}
+	e.attached = true
 	e.agent = agent
 	e.deregister = e.tracer.RegisterMetricsGatherer(apm.GatherMetricsFunc(e.gather))
 }
 
 // Flush implements apmws.Flusher. It makes the tracer send what it has buffered,
 // whoever recorded it, and returns ctx's error when that takes longer, or
-// ErrRequestFailed.
+// ErrRequestFailed. What it has begun goes on after that; meanwhile further calls
+// wait.
 func (e *Exporter) Flush(ctx context.Context) error {
-	return e.during(ctx, e.flush)
+	return e.during(ctx, func() { e.flush(ctx) })
 }
 
 // Shutdown implements apmws.Shutdowner: it reports the counters a last time and
 // flushes. It returns ctx's error when that takes longer, or ErrRequestFailed.
 // Give ctx a deadline, since a server may never answer. The tracer is not closed.
 // Transactions that end later are still recorded, and sent when the application
-// flushes the tracer; counters are reported no more.
+// flushes the tracer; counters are reported no more, whatever it returns.
 func (e *Exporter) Shutdown(ctx context.Context) error {
-	return e.during(ctx, func(abort <-chan struct{}) {
-		defer e.detach()
+	defer e.detach()
+	return e.during(ctx, func() {
 		// A report on its way would be taken for the one asked for.
-		e.flush(abort)
-		e.report(abort, e.tracer.SendMetrics)
-		e.flush(abort)
+		e.flush(ctx)
+		e.report(ctx, e.tracer.SendMetrics)
+		e.flush(ctx)
 	})
 }
 
 // during runs work, which asks the tracer for something, and returns when that
-// is done or ctx has expired. The tracer does not heed the abort channel while
-// its loop is busy, hence the goroutine.
-func (e *Exporter) during(ctx context.Context, work func(abort <-chan struct{})) error {
+// is done or ctx has expired.
+func (e *Exporter) during(ctx context.Context, work func()) error {
 	select {
-	case e.turn <- struct{}{}: // even when ctx has expired: Shutdown detaches
-	default:
-		select {
-		case e.turn <- struct{}{}:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	case e.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 	failed := e.tracer.Stats().Errors.SendStream
 	done := make(chan struct{})
 	go func() {
 		defer func() { <-e.turn }()
 		defer close(done)
-		work(ctx.Done())
+		work()
 	}()
 	select {
 	case <-done:
@@ -84,26 +81,28 @@ func (e *Exporter) during(ctx context.Context, work func(abort <-chan struct{}))
 
 // flush flushes the tracer twice: when a request is about to be finished, the
 // first waits for that, and what did not get into it is in the next one.
-func (e *Exporter) flush(abort <-chan struct{}) {
-	e.tracer.Flush(abort)
-	e.tracer.Flush(abort)
+//
+// The tracer gets no abort channel. Its loop remembers whom it told that there
+// is nothing to flush, and tells it again after the next request: when the abort
+// came in between, nobody listens, and the loop stops for good.
+func (e *Exporter) flush(ctx context.Context) {
+	for range 2 {
+		if ctx.Err() == nil {
+			e.tracer.Flush(nil)
+		}
+	}
 }
 
 // report makes the tracer gather and send metrics, by its SendMetrics. When it is
 // gathering at that moment it does not begin anew, and what has happened since
 // would be missing.
-func (e *Exporter) report(abort <-chan struct{}, send func(abort <-chan struct{})) {
+func (e *Exporter) report(ctx context.Context, send func(abort <-chan struct{})) {
 	before, attached := e.gathered()
-	for now := before; now == before && attached; now, attached = e.gathered() {
-		select {
-		case <-abort:
-			return
-		default:
-		}
+	for now := before; now == before && attached && ctx.Err() == nil; now, attached = e.gathered() {
 		if !e.tracer.Recording() {
 			return // it would gather nothing and never say so
 		}
-		send(abort)
+		send(ctx.Done())
 	}
 }
 
@@ -114,13 +113,12 @@ func (e *Exporter) gathered() (times int, attached bool) {
 	return e.gathers, e.agent != nil
 }
 
-// detach ends what Attach started.
+// detach ends what Attach started, without waiting for the tracer.
 func (e *Exporter) detach() {
 	e.mu.Lock()
-	deregister := e.deregister
-	e.agent, e.deregister = nil, nil
-	e.mu.Unlock()
-	if deregister != nil {
-		deregister()
+	defer e.mu.Unlock()
+	if e.agent != nil {
+		go e.deregister()
+		e.agent, e.deregister = nil, nil
 	}
 }

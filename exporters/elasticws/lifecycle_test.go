@@ -130,6 +130,28 @@ func TestStuckTracer(t *testing.T) {
 	}
 }
 
+// TestShutdownBehindFlush: when Shutdown does not get its turn, the counters are
+// reported no more all the same.
+func TestShutdownBehindFlush(t *testing.T) {
+	rec := newRecorder(t)
+	logger := stuckLogger{stuck: make(chan struct{}, 1), free: make(chan struct{})}
+	t.Cleanup(func() { close(logger.free) }) // before the tracer is closed
+	e := New(rec.Tracer)
+	e.Attach(apmws.New(apmws.Options{}))
+	rec.SetLogger(logger)
+	go rec.SendMetrics(soon(t).Done()) // is logged
+	<-logger.stuck
+	if err := within(t, 50*time.Millisecond, e.Flush); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("Flush: %v, want it stuck", err)
+	}
+	if err := within(t, 50*time.Millisecond, e.Shutdown); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Shutdown: %v, want %v", err, context.DeadlineExceeded)
+	}
+	if _, attached := e.gathered(); attached {
+		t.Error("the counters are still reported")
+	}
+}
+
 // TestFlushesAtOnce: the tracer would forget all but the last.
 func TestFlushesAtOnce(t *testing.T) {
 	rec := newRecorder(t)
@@ -149,6 +171,32 @@ func TestFlushesAtOnce(t *testing.T) {
 	all.Wait()
 	if n := len(rec.documents(t).transactions); n != 400 {
 		t.Errorf("%d transactions were sent, want 400", n)
+	}
+}
+
+// TestGivingUpDoesNoHarm: a tracer that was idle when a Flush was given up works
+// on.
+func TestGivingUpDoesNoHarm(t *testing.T) {
+	rec := newRecorder(t)
+	e := New(rec.Tracer)
+	e.Attach(apmws.New(apmws.Options{}))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 {
+		if err := e.Flush(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want %v", err, context.Canceled)
+		}
+		rec.SendMetrics(soon(t).Done()) // a request that is no flush
+	}
+	if err := e.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want %v", err, context.Canceled)
+	}
+	rec.StartTransaction("x", "y").End()
+	if err := within(t, 20*time.Second, e.Flush); err != nil {
+		t.Error(err)
+	}
+	if n := len(rec.documents(t).transactions); n != 1 {
+		t.Errorf("%d transactions were sent, want 1", n)
 	}
 }
 
@@ -272,8 +320,8 @@ func TestShutdownWithoutReport(t *testing.T) {
 		if err := e.Shutdown(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v, want %v", err, context.Canceled)
 		}
-		for attached := true; attached; _, attached = e.gathered() {
-			runtime.Gosched()
+		if _, attached := e.gathered(); attached {
+			t.Error("the counters are still reported")
 		}
 	})
 }
@@ -284,7 +332,7 @@ func TestShutdownDuringReport(t *testing.T) {
 	e := New(newRecorder(t).Tracer)
 	e.Attach(apmws.New(apmws.Options{}))
 	asked := 0
-	e.report(t.Context().Done(), func(<-chan struct{}) {
+	e.report(t.Context(), func(<-chan struct{}) {
 		if asked++; asked == 3 {
 			e.reportTo(new(apm.Metrics))
 		}
@@ -292,8 +340,8 @@ func TestShutdownDuringReport(t *testing.T) {
 	if asked != 3 {
 		t.Errorf("the tracer was asked %d times to report, want 3: until it read the counters", asked)
 	}
-	aborted := make(chan struct{})
-	e.report(aborted, func(<-chan struct{}) { close(aborted) }) // must end
+	ctx, cancel := context.WithCancel(t.Context())
+	e.report(ctx, func(<-chan struct{}) { cancel() }) // must end
 }
 
 // TestLostReport: what a failed request held is lost, and the failure counted.

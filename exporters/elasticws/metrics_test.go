@@ -344,3 +344,22 @@ func TestOneAgent(t *testing.T) {
 		t.Errorf("%v connections opened, want the first agent's", got)
 	}
 }
+
+// TestSecondAgentAfterShutdown: its counters begin anew, so that the difference
+// to the first agent's would be negative.
+func TestSecondAgentAfterShutdown(t *testing.T) {
+	rec := newRecorder(t)
+	e := New(rec.Tracer)
+	var first, second chat
+	first.start(t, e)
+	conn := first.dial(t, nil)
+	say(t, conn, `{"type":"chat.say"}`)
+	first.hangUp(t, conn)
+	if err := first.agent.Shutdown(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	second.start(t, e)
+	if sets := rec.report(t); len(sets) > 0 {
+		t.Errorf("reported for a second agent: %v", sets)
+	}
+}

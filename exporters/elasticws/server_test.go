@@ -141,7 +141,12 @@ func refuseAll(*http.Request) bool { return false }
 // refused dials and is refused.
 func (c *chat) refused(t testing.TB) {
 	t.Helper()
-	conn, _, err := websocket.DefaultDialer.Dial(c.url, nil)
+	c.refusedWith(t, nil)
+}
+
+func (c *chat) refusedWith(t testing.TB, header http.Header) {
+	t.Helper()
+	conn, _, err := websocket.DefaultDialer.Dial(c.url, header)
 	if err == nil {
 		conn.Close()
 		t.Fatal("not refused")

@@ -23,7 +23,7 @@ type childSpan struct {
 // API has put into ctx since. A span of ctx belongs to the transaction that is
 // found there: everything that puts a transaction into a context, carriers
 // included, hides the spans of other transactions.
-func (c *carrier) startSpan(ctx context.Context, labels *connLabels, start apmws.SpanStart) (context.Context, apmws.ChildSpan) {
+func (c *carrier) startSpan(ctx context.Context, labels *connLabels, start apmws.SpanStart) (context.Context, *childSpan) {
 	parent := beneath(ctx, c.tx)
 	if apm.TransactionFromContext(parent) != c.tx || apm.SpanFromContext(parent) == nil {
 		parent = c.context()

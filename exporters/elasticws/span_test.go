@@ -219,6 +219,29 @@ func TestFastExitSpans(t *testing.T) {
 	})
 }
 
+// TestExitSpanMinDuration: who was last decides.
+func TestExitSpanMinDuration(t *testing.T) {
+	t.Run("New", func(t *testing.T) {
+		rec := newRecorder(t)
+		rec.SetExitSpanMinDuration(time.Hour)
+		docs := fastSpans(t, rec)
+		docs.span(t, "ours")
+		docs.span(t, "native")
+	})
+	t.Run("the application", func(t *testing.T) {
+		rec := newRecorder(t)
+		e := New(rec.Tracer)
+		rec.SetExitSpanMinDuration(time.Hour)
+		ctx, m := startMessage(t, openConn(t, e), messageStart("chat.say", 0))
+		nativeExit(apm.TransactionFromContext(ctx), "GET", time.Millisecond)
+		m.End(messageOK(time.Second))
+		docs := rec.collect(t)
+		if got := docs.transaction(t, "chat.say").SpanCount; got.Dropped != 1 || len(docs.spans) != 0 {
+			t.Errorf("span count %+v, sent %v", got, docs.names())
+		}
+	})
+}
+
 // TestCompression pins down what becomes of many like spans.
 func TestCompression(t *testing.T) {
 	publish := spanStart("PUBLISH", "messaging.redis.publish")
