@@ -17,6 +17,7 @@ require (
 	github.com/mattn/go-isatty v0.0.20 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/prometheus/procfs v0.0.0-20190425082905-87a4384529e0 // indirect
+	github.com/rs/xid v1.6.0 // indirect
 	go.elastic.co/fastjson v1.5.1 // indirect
 	golang.org/x/sys v0.29.0 // indirect
 	howett.net/plist v0.0.0-20181124034731-591f970eefbb // indirect
