@@ -100,8 +100,10 @@ var supersededBy = map[string]func(second string) bool{
 	"closed":                       func(string) bool { return true },
 	"read of a closed connection":  func(string) bool { return true },
 	"write to a closed connection": func(string) bool { return true },
-	"read deadline":                func(second string) bool { return !strings.Contains(second, "closed") && !strings.HasPrefix(second, "write") },
-	"violation":                    func(second string) bool { return strings.HasPrefix(second, "own ") },
+	"read deadline": func(second string) bool {
+		return !strings.Contains(second, "closed") && !strings.HasPrefix(second, "write")
+	},
+	"violation": func(second string) bool { return strings.HasPrefix(second, "own ") },
 }
 
 var (

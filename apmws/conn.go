@@ -47,7 +47,7 @@ type Conn struct {
 	proto     string // the negotiated subprotocol, as far as it may be recorded
 	ending    ending
 	pings     *pings
-	serving   *servedConn      // nil: no Serve runs
+	serving   *servedConn   // nil: no Serve runs
 	postponed *postponedEnd // the end waits for the handler's panic
 }
 

@@ -45,13 +45,13 @@ func tapOf(s *scripted, rec Exporter) *tap {
 	return t
 }
 
-type timeoutErr struct{}
+type timeoutError struct{}
 
-func (timeoutErr) Error() string { return "timeout" }
+func (timeoutError) Error() string { return "timeout" }
 
-func (timeoutErr) Timeout() bool { return true }
+func (timeoutError) Timeout() bool { return true }
 
-func (timeoutErr) Temporary() bool { return true }
+func (timeoutError) Temporary() bool { return true }
 
 // TestCloseWithSilentPeer: a peer that does not answer the close frame does not hold
 // Serve.
@@ -61,7 +61,10 @@ func TestCloseWithSilentPeer(t *testing.T) {
 	})
 	send(t, conn, "x") // and never read: the close frame is never answered
 	select {
-	case <-result:
+	case err := <-result:
+		if err == nil {
+			t.Error("Serve returned no error")
+		}
 	case <-time.After(8 * time.Second):
 		t.Error("Conn.Close did not end Serve: a peer that does not answer holds it for ever")
 	}
@@ -155,7 +158,7 @@ func TestPanicAfterLongAnswer(t *testing.T) {
 	rec := newRecorder()
 	agent := New(Options{Exporters: []Exporter{rec}})
 	url := serveWS(t, agent.Handler("/ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(401)
+		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = w.Write(bytes.Repeat([]byte("x"), 64<<10))
 		panic("boom")
 	})))
@@ -250,7 +253,7 @@ func TestReadTimeoutThenWriteFails(t *testing.T) {
 func TestForeignTimeout(t *testing.T) {
 	rec := newRecorder()
 	tp := tapOf(&scripted{
-		read:  func([]byte) (int, error) { return 0, timeoutErr{} },
+		read:  func([]byte) (int, error) { return 0, timeoutError{} },
 		write: func(b []byte) (int, error) { return len(b), nil },
 	}, rec)
 	_, _ = tp.Write([]byte{0x89, 0}) // ping

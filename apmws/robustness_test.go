@@ -15,9 +15,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
-type nilErr struct{ s string }
+type nilError struct{ s string }
 
-func (e *nilErr) Error() string { return e.s }
+func (e *nilError) Error() string { return e.s }
 
 func handshakeReq() *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
@@ -91,7 +91,7 @@ func TestGoexit(t *testing.T) {
 
 // TestTypedNilErrors: errors whose methods panic are failures like others.
 func TestTypedNilErrors(t *testing.T) {
-	for name, err := range map[string]error{"application's": (*nilErr)(nil), "CloseError": (*CloseError)(nil), "PanicError": (*PanicError)(nil)} {
+	for name, err := range map[string]error{"application's": (*nilError)(nil), "CloseError": (*CloseError)(nil), "PanicError": (*PanicError)(nil)} {
 		t.Run(name, func(t *testing.T) {
 			rec := newRecorder()
 			panicked := make(chan any, 1)
@@ -195,7 +195,7 @@ func TestNothingAfterRefusal(t *testing.T) {
 	var kept context.Context
 	agent.Handler("/ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kept = r.Context()
-		w.WriteHeader(401)
+		w.WriteHeader(http.StatusUnauthorized)
 	})).ServeHTTP(httptest.NewRecorder(), handshakeReq())
 	_, tx := StartMessage(kept, MessageInfo{})
 	tx.End(nil)
@@ -249,7 +249,7 @@ func TestLongRemoteAddr(t *testing.T) {
 	r := handshakeReq()
 	r.RemoteAddr = strings.Repeat("x", 500_000) // gorilla/handlers.ProxyHeaders: X-Forwarded-For as it came
 	agent.Handler("/ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(401)
+		w.WriteHeader(http.StatusUnauthorized)
 	})).ServeHTTP(httptest.NewRecorder(), r)
 	if n := len(rec.all("connect")[0].request.Peer); n > 1024 {
 		t.Errorf("Peer has %d bytes, the log %d", n, len(out.String()))
@@ -270,7 +270,9 @@ func TestLongErrorText(t *testing.T) {
 		}
 	}
 	conn.Close()
-	<-result
+	if err := <-result; err == nil {
+		t.Error("Serve returned no error")
+	}
 	if n := len(out.String()); n > 100_000 {
 		t.Errorf("a peer made the log %d bytes long with one message", n)
 	}
