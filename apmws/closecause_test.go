@@ -41,8 +41,8 @@ func TestCloseCodes(t *testing.T) {
 		{[]int{1002, 1003, 1007}, proto, proto},
 		{[]int{1009}, big, big},
 		{[]int{1011}, away, handler},
-		// Codes that RFC 6455 knows but no peer has reason to send, and codes that it forbids.
-		{[]int{1008, 1012, 1013, 1014}, away, app},
+		{[]int{1008, 1012, 1013, 1014}, away, app}, // the peer's own reasons
+		// Codes that no peer may send, and those that mean nothing yet.
 		{[]int{1004, 1006, 1010, 1015, 1016, 2000, 2999}, proto, app},
 		{[]int{0, 1, 999, 5000, 65535}, proto, app},
 		{[]int{3000, 3999, 4000, 4401, 4999}, normal, app},
@@ -101,7 +101,7 @@ var supersededBy = map[string]func(second string) bool{
 	"read of a closed connection":  func(string) bool { return true },
 	"write to a closed connection": func(string) bool { return true },
 	"read deadline": func(second string) bool {
-		return !strings.Contains(second, "closed") && !strings.HasPrefix(second, "write")
+		return second == "end of stream" || second == "reset" || second == "violation" || strings.HasPrefix(second, "peer's ") || strings.HasPrefix(second, "own ")
 	},
 	"violation": func(second string) bool { return strings.HasPrefix(second, "own ") },
 }
@@ -138,6 +138,7 @@ func TestDeadlines(t *testing.T) {
 	const (
 		deadline, read, ping, pong, eof    = "deadline", "read", "ping", "pong", "eof"
 		lastFrame, ownFrame, missed, write = "peer's close frame", "own close frame", "write deadline", "write"
+		violation, tolerated               = "violation", "read all the same"
 	)
 	tests := []struct {
 		steps []string
@@ -164,6 +165,11 @@ func TestDeadlines(t *testing.T) {
 		{[]string{missed, write, lastFrame}, CauseNormal},
 		{[]string{missed, read}, CauseWriteError},
 		{[]string{deadline, write}, CauseReadError},
+		{[]string{ping, deadline, missed}, CauseHeartbeatTimeout}, // could not tell the silent peer
+		{[]string{violation}, CauseProtocolError},
+		{[]string{violation, tolerated}, CauseApplication},
+		{[]string{violation, tolerated, lastFrame}, CauseNormal},
+		{[]string{deadline, violation, tolerated}, CauseApplication},
 		{[]string{eof, read}, CauseReadError}, // nothing but a deadline is undone
 		{[]string{lastFrame, deadline, read}, CauseNormal},
 	}
@@ -181,6 +187,10 @@ func TestDeadlines(t *testing.T) {
 				c.pingSent(1)
 			case pong:
 				c.pongReceived(1)
+			case violation:
+				c.peerViolated()
+			case tolerated:
+				c.goesOn(endedByViolation)
 			case missed:
 				if !c.writeFailed(errDeadline) {
 					t.Error("a deadline is taken for something else")
@@ -203,26 +213,26 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// TestUnsentCloseFrame: a close frame that did not get out says nothing, and what
-// was known before is known again.
+// TestUnsentCloseFrame: a close frame that did not get out says nothing; what
+// was known before it counts again, and what comes after it.
 func TestUnsentCloseFrame(t *testing.T) {
 	for _, other := range endings {
-		c := watched(t)
-		takeBack := c.ownClosed(1001, "bye")
-		takeBack()
-		takeBack()
-		other.end(c)
-		if got, _ := c.how(); got.cause != other.cause || got.code != other.code || got.reason != "" {
-			t.Errorf("then %s: %+v", other.name, got)
-		}
-		c = watched(t)
-		other.end(c)
-		takeBack = c.ownClosed(1001, "bye")
-		c.failed(CausePanic, &Failure{})
-		takeBack()
-		got, failure := c.how()
-		if got.cause != CausePanic || failure == nil || got.code != other.code {
-			t.Errorf("%s before, and a panic: %+v", other.name, got)
+		for _, before := range []bool{false, true} {
+			c := watched(t)
+			if before {
+				other.end(c)
+			}
+			takeBack := c.ownClosed(4000, "bye")
+			failure := &Failure{Message: "boom"}
+			c.failed("", failure) // the handler's reason may be known by now
+			takeBack()
+			if !before {
+				other.end(c)
+			}
+			got, why := c.how()
+			if got.cause != other.cause || got.initiator != other.initiator || got.code != other.code || got.reason != "" || !errors.Is(got.err, other.err) || why != failure {
+				t.Errorf("%s, before %v: %+v, %v", other.name, before, got, why)
+			}
 		}
 	}
 }

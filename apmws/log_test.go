@@ -304,6 +304,19 @@ func TestLogDisconnected(t *testing.T) {
 	}
 }
 
+// TestLogLatePanic: a handler that panics when its connection is long closed.
+func TestLogLatePanic(t *testing.T) {
+	l := newLogged(Options{})
+	c := l.arrive(upgradeRequest())
+	c.accepted()
+	c.disconnected()
+	l.lines(t)
+	c.handlerReturned(&responseRecorder{conn: c, hijacked: true}, true, panicFailure("boom", []byte("goroutine 1 [running]: apmws.")))
+	checkLine(t, l.one(t), c.commonFields("error", "websocket-disconnected", "disconnect").with(fields{
+		"message": "websocket handler panicked after the connection was closed", "error.message": "boom", "error.type": "panic", "error.stack_trace": anyStack,
+	}))
+}
+
 // TestLogMessageLevels: a message is logged when asked for, a failure always,
 // and with Serve as with StartMessage, exporters or not.
 func TestLogMessageLevels(t *testing.T) {

@@ -45,7 +45,8 @@ type Transaction struct {
 	start time.Time
 	typ   MessageType
 	size  int
-	raw   string // unregistered name, when it is to be kept
+	raw   string      // unregistered name, when it is to be kept
+	own   []slog.Attr // the application's, as the exporters know them
 	span  *handles
 	done  atomic.Bool
 }
@@ -106,6 +107,7 @@ func (c *Conn) startMessage(ctx context.Context, name, raw string, typ MessageTy
 		return tx
 	}
 	user, own := c.identity()
+	tx.own = own
 	scratch := getScratch()
 	attrs := append(tx.appendAttrs(scratch.attrs), own...)
 	live, span := c.span.StartMessage(ctx, MessageStart{
@@ -154,6 +156,9 @@ func (tx *Transaction) End(err error) {
 		user, own := c.identity()
 		if failure != nil {
 			failure.Attrs = append(tx.appendAttrs(make([]slog.Attr, 0, 16)), own...)
+		}
+		if len(own) > 0 && len(own) == len(tx.own) && &own[0] == &tx.own[0] {
+			own = nil // SetAttrs makes a new slice, so nothing has changed
 		}
 		tx.span.endMessage(MessageEnd{
 			Time: tx.start.Add(d), Result: result, Outcome: outcome, User: user, Failure: failure, Attrs: own,

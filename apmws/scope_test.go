@@ -220,6 +220,26 @@ func TestContextLoggerConcurrently(t *testing.T) {
 	}
 }
 
+// TestMessagesWithoutExporters: what one message adds to its logger stays with
+// it, also where no exporter makes each message a transaction.
+func TestMessagesWithoutExporters(t *testing.T) {
+	l := newLogged(Options{Messages: MessageOptions{Names: []string{"say"}, Name: func(dst []byte, _ MessageType, b []byte) []byte { return append(dst, b...) }}})
+	c := l.arrive(upgradeRequest())
+	c.accepted()
+	l.lines(t)
+	loop := &loop{ctx: c.scope, observed: c, handle: func(ctx context.Context, m Message) error {
+		zerolog.Ctx(ctx).UpdateContext(func(c zerolog.Context) zerolog.Context { return c.Str("data", string(m.Data)) })
+		say(ctx)
+		return nil
+	}}
+	for data, name := range map[string]string{"say": "say", "sa": "_OTHER", "other": "_OTHER"} {
+		if err := loop.observe(Message{Type: TextMessage, Data: []byte(data)}); err != nil {
+			t.Fatal(err)
+		}
+		checkLine(t, l.one(t), said.with(c.contextFields("message", SpanContext{})).with(fields{"data": data, "labels.websocket_message_name": name}))
+	}
+}
+
 // TestLoggerAsItIs: the agent's lines and the context's logger keep what the
 // application has given its logger.
 func TestLoggerAsItIs(t *testing.T) {

@@ -75,7 +75,7 @@ func TestMetricNames(t *testing.T) {
 		_, tx := StartMessage(c.scope, MessageInfo{TraceParent: "malformed"})
 		tx.End(nil)
 		c.disconnected()
-		agent.connect(agent.route(route), upgradeRequest()).refuse(refusal{status: 0})
+		agent.connect(agent.route(route), upgradeRequest()).refuse(refusal{})
 	}
 	all := series(t, agent.Stats())
 	names := make(map[string]bool)
