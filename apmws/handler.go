@@ -81,7 +81,7 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 	}
 	live, span := a.exporter.StartConn(base, ConnStart{
 		Time: c.start, ID: id, Route: rt.name, Name: "CONNECT " + rt.name,
-		Remote:  a.remoteContext(r.Header.Get("Traceparent"), strings.Join(r.Header.Values("Tracestate"), ",")),
+		Remote:  a.remoteContext(strings.Join(r.Header.Values("Traceparent"), ","), strings.Join(r.Header.Values("Tracestate"), ",")),
 		Request: *c.request,
 		Attrs:   attrs,
 	})
