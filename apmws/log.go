@@ -111,6 +111,7 @@ func (c *Conn) logRefused(now time.Time, r refusal, reason string, outcome Outco
 		e.Str("error.message", "no http.Hijacker reached the WebSocket library: a middleware between it and apmws hides it")
 	}
 	e.Str(labelReason, reason).
+		Str("event.reason", reason).
 		Str(semconv.EventOutcome, string(outcome)).
 		Int64("event.duration", int64(now.Sub(c.start))).
 		Msg("websocket refused")

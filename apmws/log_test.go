@@ -253,7 +253,9 @@ func TestLogRefused(t *testing.T) {
 				t.Fatalf("%d lines: %v", len(lines), lines)
 			}
 			checkLine(t, lines[0], c.commonFields("info", "websocket-handshake", "connect").with(requestFields))
-			checkLine(t, lines[1], c.commonFields("", "websocket-refused", "connect").with(requestFields).with(fields{"event.duration": anyInteger}).with(test.want))
+			checkLine(t, lines[1], c.commonFields("", "websocket-refused", "connect").with(requestFields).with(fields{
+				"event.duration": anyInteger, "event.reason": test.want["labels.websocket_refusal_reason"],
+			}).with(test.want))
 		})
 	}
 }
