@@ -30,6 +30,10 @@ type Options struct {
 	// by the route given to Handler.
 	Routes map[string]MessageOptions
 
+	// Sampling decides which messages become transactions. Nil: all do, as far
+	// as the exporters' own samplers let them.
+	Sampling *Sampling
+
 	// UpgradeHeaders are names of response headers that are to reach the client
 	// in the 101 when a middleware has set them on the ResponseWriter and the
 	// WebSocket library would drop them. Set-Cookie always does. Content-*,
@@ -97,11 +101,13 @@ type Agent struct {
 	subprotocols   names
 	reasons        names
 	registry       registry
+	sampler        *sampler
 
 	drops coreDrops
 
-	mu     sync.Mutex
-	routes []*route
+	mu      sync.Mutex
+	routes  map[string]*route
+	derived int // of them, taken from a request's pattern
 }
 
 // coreDrops count what the core itself gave up.
@@ -109,6 +115,7 @@ type coreDrops struct {
 	traceContexts atomic.Int64 // malformed
 	attributes    atomic.Int64 // beyond the limit
 	callbacks     atomic.Int64 // panics of a MessageOptions function
+	routes        atomic.Int64 // handshakes with a pattern beyond the limit
 }
 
 // New returns an Agent. It starts no goroutine; what exporters start, Shutdown
@@ -121,8 +128,10 @@ func New(opts Options) *Agent {
 		routeOptions: opts.Routes,
 		subprotocols: newNames(slices.Concat(opts.Subprotocols, commonSubprotocols)),
 		reasons:      newNames(slices.Concat(opts.RefusalReasons, refusalReasons)),
+		routes:       make(map[string]*route),
 	}
 	a.upgradeHeaders = a.checkUpgradeHeaders(opts.UpgradeHeaders)
+	a.sampler = a.newSampler(opts.Sampling)
 	a.exporter.Attach(a)
 	return a
 }
@@ -131,16 +140,25 @@ func New(opts Options) *Agent {
 // requests that are no WebSocket handshake go to next untouched and uncounted.
 //
 // The route is the template under which everything is reported, such as "/ws"
-// or "/rooms/{id}"; never pass a raw path. next may use any library that
-// hijacks the connection, and keeps control over it: Handler adds nothing to
-// what the peers see but the Set-Cookie headers that the library would drop.
+// or "/rooms/{id}"; never pass a raw path. An empty route is that of the
+// request's Pattern, which http.ServeMux sets, without its method and host; so
+// Handler must be inside the mux then. Where there is no pattern, and for
+// patterns beyond the first 1,000, the route is _OTHER.
+//
+// next may use any library that hijacks the connection, and keeps control over
+// it: Handler adds nothing to what the peers see but the Set-Cookie headers that
+// the library would drop.
 //
 // The request's context carries the connection (FromContext), a logger
 // (zerolog.Ctx), and, until the 101 has been written, the CONNECT transaction.
 // It may be used for as long as the connection lives, from any goroutine. A
 // panic of next is recorded and raised again.
 func (a *Agent) Handler(route string, next http.Handler) http.Handler {
-	return &handler{agent: a, route: a.route(route), next: next}
+	h := &handler{agent: a, next: next}
+	if route != "" {
+		h.route = a.route(route)
+	}
+	return h
 }
 
 // Stats returns the exact counters and histograms at this moment. It may be
@@ -161,28 +179,4 @@ func (a *Agent) Flush(ctx context.Context) error {
 // close them first, so that their ends are reported too.
 func (a *Agent) Shutdown(ctx context.Context) error {
 	return a.exporter.Shutdown(ctx)
-}
-
-// route returns the route's state, the same for every call with that name.
-func (a *Agent) route(name string) *route {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, r := range a.routes {
-		if r.name == name {
-			return r
-		}
-	}
-	opts, ok := a.routeOptions[name]
-	if !ok {
-		opts = a.messages
-	}
-	r := newRoute(name, opts)
-	a.routes = append(a.routes, r)
-	return r
-}
-
-func (a *Agent) routeList() []*route {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.Clip(a.routes)
 }

@@ -31,7 +31,6 @@ type Conn struct {
 	shard int // of the route's counters
 
 	span    *multiConn
-	ids     SpanContext  // of CONNECT
 	scope   *scope       // the handler's context
 	request *RequestInfo // nil once CONNECT has ended
 
@@ -39,16 +38,18 @@ type Conn struct {
 	bytesReceived, bytesSent       atomic.Int64
 	rtt                            atomic.Int64 // ns, 0: unknown
 
-	mu        sync.Mutex
-	state     connState
-	user      string
-	attrs     []slog.Attr
-	reason    string // of a refusal
-	proto     string // the negotiated subprotocol, as far as it may be recorded
-	ending    ending
-	pings     *pings
-	serving   *servedConn   // nil: no Serve runs
-	postponed *postponedEnd // the end waits for the handler's panic
+	mu         sync.Mutex
+	state      connState
+	held       bool // an Endpoint ends CONNECT
+	closedHeld bool // the connection was closed meanwhile
+	user       string
+	attrs      []slog.Attr
+	reason     string // of a refusal
+	proto      string // the negotiated subprotocol, as far as it may be recorded
+	ending     ending
+	pings      *pings
+	serving    *servedConn   // nil: no Serve runs
+	postponed  *postponedEnd // the end waits for the handler's panic
 }
 
 type connState uint8

@@ -18,8 +18,9 @@ import (
 // The slices of attributes in events are scratch memory of the caller: they
 // are valid until the call returns and must not be changed.
 //
-// An exporter may also implement Attacher, Masker, Flusher, Shutdowner and
-// DropReporter; its handles may implement SpanStarter and Identifier.
+// An exporter may also implement Attacher, Masker, LogCorrelator, Flusher,
+// Shutdowner and DropReporter; its handles may implement SpanStarter and
+// Identifier.
 type Exporter interface {
 	// StartConn starts the CONNECT transaction. The context that it returns is
 	// derived from ctx and carries the vendor's transaction, so that the
@@ -69,10 +70,23 @@ type SpanStarter interface {
 // joined with.
 type Identifier interface {
 	// SpanContext returns the transaction's ids: those of CONNECT for a
-	// ConnSpan. The zero SpanContext, or one whose Sampled is false, means that
-	// no document with these ids will be found; log lines then carry the
-	// connection's id alone. The result never changes.
+	// ConnSpan. It may be called after the transaction has ended. The result
+	// never changes.
 	SpanContext() SpanContext
+}
+
+// LogCorrelator is implemented by an exporter that says by which fields its back
+// end joins log lines with a transaction. Without it they are trace.id and
+// transaction.id, and those of a sampled transaction alone.
+type LogCorrelator interface {
+	// Vendor is the prefix of the fields, and a dot, when the ids of an exporter
+	// before this one are on the line already: "newrelic" for
+	// newrelic.trace.id.
+	Vendor() string
+	// LogFields returns the fields of a line that is written under the
+	// transaction with these ids, and none when no document with them will be
+	// found: the line then carries the connection's id alone.
+	LogFields(ids SpanContext) []slog.Attr
 }
 
 // Attacher is implemented by an exporter that reads the agent: its counters,
@@ -180,10 +194,23 @@ type ConnEnd struct {
 }
 
 // MessageStart describes a message that has been read and is about to be
-// handled.
+// handled, or, when it is Late, has been.
 type MessageStart struct {
-	Time time.Time
-	Name string // registered, or _OTHER
+	Time time.Time // when it had been read
+	Name string    // registered, or _OTHER
+	// Sampled says that Options.Sampling has decided to record this message. An
+	// exporter's own sampler decides when it is false.
+	Sampled bool
+	// Weight is the number of messages that this one stands for when it is
+	// Sampled: 1 divided by the sampling rate, and 0 for a message that is kept
+	// for its failure or slowness alone. A back end that scales its estimates
+	// counts it that often; a message that continues a sampled trace has the
+	// weight of that trace instead.
+	Weight float64
+	// Late says that the message has been handled already, and is recorded since
+	// it failed or was slow: End follows at once, and there are no spans. A back
+	// end that cannot be told a start in the past substitutes an attribute.
+	Late bool
 	// Remote is the trace context that came in the message, if any. It is
 	// linked; with Continue the transaction becomes its child.
 	Remote   SpanContext

@@ -17,7 +17,7 @@ import (
 // handler is level 1: it watches what next does with a handshake.
 type handler struct {
 	agent *Agent
-	route *route
+	route *route // nil: that of the request's pattern
 	next  http.Handler
 }
 
@@ -34,7 +34,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	c := h.agent.connect(h.route, r)
+	rt := h.route
+	if rt == nil {
+		rt = h.agent.patternRoute(r.Pattern)
+	}
+	c := h.agent.connect(rt, r)
 	rec := &responseRecorder{ResponseWriter: w, conn: c}
 	returned := false
 	defer func() {
@@ -87,11 +91,9 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 	})
 	scratch.put(attrs)
 	c.span = span
-	c.ids = span.SpanContext()
-	s.ids = &c.ids
 	ls := &liveScope{ctx: live}
 	if span != nil {
-		ls.parent = span
+		s.ids, ls.parent = span, span
 	}
 	s.live.Store(ls)
 
@@ -174,7 +176,7 @@ func panickingHandler() bool {
 			switch f.Function {
 			case "runtime.gopanic":
 				panicking = true
-			case handlerFrame:
+			case handlerFrame, endpointFrame:
 				return panicking
 			}
 		}
@@ -184,5 +186,8 @@ func panickingHandler() bool {
 	}
 }
 
-// handlerFrame is how the runtime names handler.ServeHTTP.
-const handlerFrame = "github.com/apmws/go-apmws/apmws.(*handler).ServeHTTP"
+// How the runtime names what calls handlers and reports their panics.
+const (
+	handlerFrame  = "github.com/apmws/go-apmws/apmws.(*handler).ServeHTTP"
+	endpointFrame = "github.com/apmws/go-apmws/apmws.(*endpoint).run"
+)

@@ -60,19 +60,6 @@ func (h *handles) endSpan(end SpanEnd) {
 	}
 }
 
-// SpanContext returns the ids of the first exporter that has any.
-func (h *handles) SpanContext() SpanContext {
-	if h == nil {
-		return SpanContext{}
-	}
-	for i := range h.n {
-		if sc := h.at(i).member.identify(h.at(i).span); sc.IsValid() {
-			return sc
-		}
-	}
-	return SpanContext{}
-}
-
 // StartSpan starts a span below each handle.
 func (h *handles) StartSpan(ctx context.Context, start SpanStart) (context.Context, *handles) {
 	below := &handles{}

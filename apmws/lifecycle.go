@@ -18,7 +18,8 @@ func (c *Conn) answered(status int) {
 	c.refuse(refusal{status: status})
 }
 
-// accepted ends CONNECT.
+// accepted notes that the connection is open, and ends CONNECT unless an
+// Endpoint holds that open.
 func (c *Conn) accepted() {
 	c.mu.Lock()
 	if c.state != connecting {
@@ -26,12 +27,48 @@ func (c *Conn) accepted() {
 		return
 	}
 	c.state = open
-	proto := c.proto
+	held := c.held
 	c.mu.Unlock()
 
-	now := time.Now()
 	c.route.counters.opened.Add(1)
 	c.agent.registry.add(c)
+	if !held {
+		c.endConnect(OutcomeSuccess)
+	}
+}
+
+// holdConnect keeps CONNECT from ending at the 101.
+func (c *Conn) holdConnect() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = true
+}
+
+// releaseConnect ends CONNECT, once, and then the connection when that was
+// closed meanwhile.
+func (c *Conn) releaseConnect(outcome Outcome) {
+	c.mu.Lock()
+	held := c.held && c.state == open
+	c.mu.Unlock()
+	if !held {
+		return
+	}
+	c.endConnect(outcome)
+	c.mu.Lock()
+	c.held = false
+	over := c.closedHeld
+	c.mu.Unlock()
+	if over {
+		c.disconnected()
+	}
+}
+
+// endConnect ends the CONNECT transaction of an accepted connection.
+func (c *Conn) endConnect(outcome Outcome) {
+	now := time.Now()
+	c.mu.Lock()
+	proto := c.proto
+	c.mu.Unlock()
 	c.endScope()
 
 	scratch := getScratch()
@@ -43,10 +80,10 @@ func (c *Conn) accepted() {
 	attrs = append(attrs, own...)
 	c.span.Opened(OpenEnd{
 		Time: now, Accepted: true, Status: http.StatusSwitchingProtocols, Result: "HTTP 1xx",
-		Outcome: OutcomeSuccess, User: user, Attrs: attrs,
+		Outcome: outcome, User: user, Attrs: attrs,
 	})
 	scratch.put(attrs)
-	c.logConnected(now, proto)
+	c.logConnected(now, proto, outcome)
 	c.request = nil
 }
 
@@ -71,7 +108,11 @@ func (c *Conn) refuse(r refusal) {
 	}
 	c.state = refused
 	reason := c.reason
+	why := c.ending.failure // the application's error, which is no failure of the server
 	c.mu.Unlock()
+	if r.failure != nil {
+		why = r.failure
+	}
 
 	now := time.Now()
 	if reason == "" {
@@ -101,7 +142,17 @@ func (c *Conn) refuse(r refusal) {
 		Time: now, Status: r.status, Result: result, Outcome: outcome, User: user, Failure: r.failure, Attrs: attrs,
 	})
 	scratch.put(attrs)
-	c.logRefused(now, r, reason, outcome)
+	c.logRefused(now, r, reason, outcome, why)
+}
+
+// refusedFor notes why the application is about to refuse the handshake.
+func (c *Conn) refusedFor(reason string, why *Failure) {
+	if reason != "" {
+		c.SetRefusalReason(reason)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ending.failure = why
 }
 
 // Refusal reasons of the contract.
@@ -139,6 +190,9 @@ func (r *refusal) reason() string {
 // handlerReturned is called when next has returned or panicked. A connection
 // that was hijacked may live on.
 func (c *Conn) handlerReturned(rec *responseRecorder, aborted bool, failure *Failure) {
+	if failure == nil && !rec.hijacked {
+		failure = c.hookPanic()
+	}
 	if !rec.hijacked {
 		r := refusal{status: rec.status, originRefused: rec.originRefused(), hijackerHidden: rec.hijackerHidden(), failure: failure}
 		switch {
@@ -160,6 +214,16 @@ func (c *Conn) handlerReturned(rec *responseRecorder, aborted bool, failure *Fai
 	}
 }
 
+// hookPanic returns the panic of an Endpoint's hook before the upgrade, if any.
+func (c *Conn) hookPanic() *Failure {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending.cause != CausePanic {
+		return nil
+	}
+	return c.ending.failure
+}
+
 // over reports whether the connection's end has been reported without the
 // handler's panic.
 func (c *Conn) over() bool {
@@ -178,6 +242,11 @@ func (c *Conn) disconnected() {
 		if connecting {
 			c.refuse(refusal{failure: failure})
 		}
+		return
+	}
+	if c.held {
+		c.closedHeld = true
+		c.mu.Unlock()
 		return
 	}
 	c.state = closed

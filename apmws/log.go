@@ -32,7 +32,7 @@ var (
 )
 
 // line begins a line with what every line has.
-func (c *Conn) line(level zerolog.Level, action, event string, ids SpanContext) *zerolog.Event {
+func (c *Conn) line(level zerolog.Level, action, event string, ids identified) *zerolog.Event {
 	if c.agent.logger == nil {
 		return nil // zerolog's disabled line
 	}
@@ -45,11 +45,17 @@ func (c *Conn) line(level zerolog.Level, action, event string, ids SpanContext) 
 	return e
 }
 
+// identified are the exporters' handles of a transaction.
+type identified interface {
+	// logIDs writes their ids.
+	logIDs(e *zerolog.Event)
+}
+
 // logIdentity writes the ids.
-func (c *Conn) logIdentity(e *zerolog.Event, event string, ids SpanContext) {
+func (c *Conn) logIdentity(e *zerolog.Event, event string, ids identified) {
 	e.Str(labelEvent, event).Str(labelConnectionID, c.id).Str(labelRoute, c.route.name)
-	if ids.Sampled() && ids.IsValid() {
-		e.Str("trace.id", ids.TraceIDString()).Str("transaction.id", ids.SpanIDString())
+	if ids != nil {
+		ids.logIDs(e)
 	}
 	if user := c.User(); user != "" {
 		e.Str(semconv.UserID, user)
@@ -57,7 +63,7 @@ func (c *Conn) logIdentity(e *zerolog.Event, event string, ids SpanContext) {
 }
 
 func (c *Conn) logArrival() {
-	e := c.line(zerolog.InfoLevel, "websocket-handshake", semconv.EventConnect, c.ids)
+	e := c.line(zerolog.InfoLevel, "websocket-handshake", semconv.EventConnect, c.scope.ids)
 	if e == nil {
 		return
 	}
@@ -78,8 +84,8 @@ func (c *Conn) logRequest(e *zerolog.Event) {
 	}
 }
 
-func (c *Conn) logConnected(now time.Time, subprotocol string) {
-	e := c.line(zerolog.InfoLevel, "websocket-connected", semconv.EventConnect, c.ids)
+func (c *Conn) logConnected(now time.Time, subprotocol string, outcome Outcome) {
+	e := c.line(zerolog.InfoLevel, "websocket-connected", semconv.EventConnect, c.scope.ids)
 	if e == nil {
 		return
 	}
@@ -88,17 +94,17 @@ func (c *Conn) logConnected(now time.Time, subprotocol string) {
 		e.Str(labelSubprotocol, subprotocol)
 	}
 	e.Int(semconv.StatusCode, 101).
-		Str(semconv.EventOutcome, string(OutcomeSuccess)).
+		Str(semconv.EventOutcome, string(outcome)).
 		Int64("event.duration", int64(now.Sub(c.start))).
 		Msg("websocket connected")
 }
 
-func (c *Conn) logRefused(now time.Time, r refusal, reason string, outcome Outcome) {
+func (c *Conn) logRefused(now time.Time, r refusal, reason string, outcome Outcome, why *Failure) {
 	level := zerolog.WarnLevel
 	if r.status >= 500 || r.failure != nil {
 		level = zerolog.ErrorLevel
 	}
-	e := c.line(level, "websocket-refused", semconv.EventConnect, c.ids)
+	e := c.line(level, "websocket-refused", semconv.EventConnect, c.scope.ids)
 	if e == nil {
 		return
 	}
@@ -106,8 +112,8 @@ func (c *Conn) logRefused(now time.Time, r refusal, reason string, outcome Outco
 	if r.status != 0 {
 		e.Int(semconv.StatusCode, r.status)
 	}
-	logFailure(e, r.failure)
-	if r.hijackerHidden && r.failure == nil {
+	logFailure(e, why)
+	if r.hijackerHidden && why == nil {
 		e.Str("error.message", "no http.Hijacker reached the WebSocket library: a middleware between it and apmws hides it")
 	}
 	e.Str(labelReason, reason).
@@ -120,7 +126,7 @@ func (c *Conn) logRefused(now time.Time, r refusal, reason string, outcome Outco
 // logLatePanic writes the line of a handler that has panicked after its
 // connection was closed: DISCONNECT has been reported without it.
 func (c *Conn) logLatePanic(failure *Failure) {
-	e := c.line(zerolog.ErrorLevel, "websocket-disconnected", semconv.EventDisconnect, c.ids)
+	e := c.line(zerolog.ErrorLevel, "websocket-disconnected", semconv.EventDisconnect, c.scope.ids)
 	if e == nil {
 		return
 	}
@@ -130,9 +136,9 @@ func (c *Conn) logLatePanic(failure *Failure) {
 
 // logMessage writes the line of a handled message: always for a failure, else
 // when asked for.
-func (c *Conn) logMessage(name string, typ MessageType, size int, ids SpanContext, d time.Duration, outcome Outcome, failure *Failure) {
+func (c *Conn) logMessage(name string, typ MessageType, size int, ids *handles, d time.Duration, h handling) {
 	level := zerolog.ErrorLevel
-	if failure == nil {
+	if h.failure == nil {
 		if level = c.messageLevel(name); level == zerolog.Disabled {
 			return
 		}
@@ -141,11 +147,11 @@ func (c *Conn) logMessage(name string, typ MessageType, size int, ids SpanContex
 	if e == nil {
 		return
 	}
-	logFailure(e, failure)
+	logFailure(e, h.failure)
 	e.Str(labelMessageName, name).
 		Str(labelMessageType, typ.String()).
 		Int(semconv.MessageLength, size).
-		Str(semconv.EventOutcome, string(outcome)).
+		Str(semconv.EventOutcome, string(h.outcome)).
 		Int64("event.duration", int64(d)).
 		Msg("websocket message")
 }
@@ -166,7 +172,7 @@ func (c *Conn) logDisconnected(d time.Duration, s closeSummary, outcome Outcome,
 	if outcome == OutcomeFailure {
 		level = zerolog.WarnLevel
 	}
-	e := c.line(level, "websocket-disconnected", semconv.EventDisconnect, c.ids)
+	e := c.line(level, "websocket-disconnected", semconv.EventDisconnect, c.scope.ids)
 	if e == nil {
 		return
 	}

@@ -39,16 +39,16 @@ const (
 type Transaction struct {
 	scope scope     // the handler's context
 	inner liveScope // what scope.live points to
-	ids   SpanContext
 
-	conn  *Conn
-	start time.Time
-	typ   MessageType
-	size  int
-	raw   string      // unregistered name, when it is to be kept
-	own   []slog.Attr // the application's, as the exporters know them
-	span  *handles
-	done  atomic.Bool
+	conn   *Conn
+	start  time.Time
+	typ    MessageType
+	size   int
+	raw    string      // unregistered name, when it is to be kept
+	remote SpanContext // that came in the message
+	own    []slog.Attr // the application's, as the exporters know them
+	span   *handles    // nil: not recorded, or not yet
+	done   atomic.Bool
 }
 
 // StartMessage starts the transaction of a message that has been read, for
@@ -77,7 +77,15 @@ func StartMessage(ctx context.Context, info MessageInfo) (context.Context, *Tran
 	if name == semconv.Other && c.route.messages.RecordRawNames {
 		raw = cutRunes(sanitize(info.Name, 4*maxRawName), maxRawName)
 	}
-	tx := c.startMessage(ctx, name, raw, info.Type, info.Size, c.agent.remoteContext(info.TraceParent, info.TraceState))
+	remote := c.agent.remoteContext(info.TraceParent, info.TraceState)
+	tx := &Transaction{
+		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, name: name},
+		conn:  c, typ: info.Type, size: info.Size, raw: raw, remote: remote,
+	}
+	if !c.route.messages.ContinueTrace {
+		remote = SpanContext{}
+	}
+	tx.begin(c.agent.sampler.choose(name, remote))
 	return &tx.scope, tx
 }
 
@@ -94,33 +102,35 @@ func outOfMessage(ctx context.Context) context.Context {
 	}
 }
 
-// startMessage starts a transaction. It allocates nothing that a program
-// without exporters could do without.
-func (c *Conn) startMessage(ctx context.Context, name, raw string, typ MessageType, size int, remote SpanContext) *Transaction {
-	tx := &Transaction{conn: c, start: time.Now(), typ: typ, size: size, raw: raw}
-	tx.scope.Context, tx.scope.conn, tx.scope.event, tx.scope.name = ctx, c, semconv.EventMessage, name
-	tx.scope.ids = &tx.ids
-	if c.span == nil {
-		return tx
+// begin notes the start, and starts the exporters' transactions unless they are
+// not to record the message.
+func (tx *Transaction) begin(d decision) {
+	tx.start = time.Now()
+	if !d.record || tx.conn.span == nil || tx.conn.wasRefused() {
+		return
 	}
-	if c.wasRefused() {
-		return tx
-	}
-	user, own := c.identity()
-	tx.own = own
-	scratch := getScratch()
-	attrs := append(tx.appendAttrs(scratch.attrs), own...)
-	live, span := c.span.StartMessage(ctx, MessageStart{
-		Time: tx.start, Name: name, Remote: remote, Continue: c.route.messages.ContinueTrace, User: user, Attrs: attrs,
-	})
-	scratch.put(attrs)
-	if span != nil {
-		tx.span = span
-		tx.ids = span.SpanContext()
-		tx.inner = liveScope{ctx: live, parent: span}
+	live := tx.startSpans(MessageStart{Sampled: d.sampled, Weight: d.weight})
+	if tx.span != nil {
+		tx.inner = liveScope{ctx: live, parent: tx.span}
 		tx.scope.live.Store(&tx.inner)
 	}
-	return tx
+}
+
+// startSpans starts the exporters' transactions.
+func (tx *Transaction) startSpans(start MessageStart) (live context.Context) {
+	c := tx.conn
+	start.Time, start.Name, start.Remote = tx.start, tx.scope.name, tx.remote
+	start.Continue = c.route.messages.ContinueTrace
+	start.User, tx.own = c.identity()
+	scratch := getScratch()
+	start.Attrs = append(tx.appendAttrs(scratch.attrs), tx.own...)
+	live, span := c.span.StartMessage(tx.scope.Context, start)
+	scratch.put(start.Attrs)
+	if span != nil {
+		tx.span = span
+		tx.scope.ids = span
+	}
+	return live
 }
 
 func (tx *Transaction) appendAttrs(dst []slog.Attr) []slog.Attr {
@@ -143,28 +153,48 @@ func (tx *Transaction) End(err error) {
 	if tx == nil || !tx.done.CompareAndSwap(false, true) {
 		return
 	}
-	c := tx.conn
 	d := time.Since(tx.start)
-	result, failure := judge(err)
-	outcome := OutcomeSuccess
-	if failure != nil {
-		outcome = OutcomeFailure
-	}
-	c.route.messageHandled(c.shard, tx.scope.name, outcome, d)
 	tx.scope.live.Store(nil) // before the exporters end it
-	if tx.span != nil || failure != nil {
+	tx.conclude(tx.conn.handled(tx.scope.name, d, err), d)
+}
+
+// handling says how a message was handled.
+type handling struct {
+	result  string
+	outcome Outcome
+	failure *Failure
+}
+
+// handled judges and counts a message that has been handled.
+func (c *Conn) handled(name string, d time.Duration, err error) (h handling) {
+	h.outcome = OutcomeSuccess
+	if h.result, h.failure = judge(err); h.failure != nil {
+		h.outcome = OutcomeFailure
+	}
+	c.route.messageHandled(c.shard, name, h.outcome, d)
+	return h
+}
+
+// conclude ends the exporters' transactions, after starting them when the
+// message turns out to be worth keeping, and writes the log line.
+func (tx *Transaction) conclude(h handling, d time.Duration) {
+	c := tx.conn
+	if tx.span == nil && c.span != nil && c.agent.sampler.keeps(h.failure != nil, d) && !c.wasRefused() {
+		tx.startSpans(MessageStart{Sampled: true, Late: true})
+	}
+	if tx.span != nil || h.failure != nil {
 		user, own := c.identity()
-		if failure != nil {
-			failure.Attrs = append(tx.appendAttrs(make([]slog.Attr, 0, 16)), own...)
+		if h.failure != nil {
+			h.failure.Attrs = append(tx.appendAttrs(make([]slog.Attr, 0, 16)), own...)
 		}
 		if len(own) > 0 && len(own) == len(tx.own) && &own[0] == &tx.own[0] {
 			own = nil // SetAttrs makes a new slice, so nothing has changed
 		}
 		tx.span.endMessage(MessageEnd{
-			Time: tx.start.Add(d), Result: result, Outcome: outcome, User: user, Failure: failure, Attrs: own,
+			Time: tx.start.Add(d), Result: h.result, Outcome: h.outcome, User: user, Failure: h.failure, Attrs: own,
 		})
 	}
-	c.logMessage(tx.scope.name, tx.typ, tx.size, tx.ids, d, outcome, failure)
+	c.logMessage(tx.scope.name, tx.typ, tx.size, tx.span, d, h)
 }
 
 // EndOnPanic ends the transaction with the result panic when the goroutine is

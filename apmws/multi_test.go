@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 // faultyName is under which the second exporter of a package is known.
@@ -201,22 +205,89 @@ func panicLines(t *testing.T, l logged) (lines []fields) {
 // is one like any other.
 func TestFaultyIdentifier(t *testing.T) {
 	j := &journal{}
-	agent := New(Options{Exporters: []Exporter{
+	l := newLogged(Options{Exporters: []Exporter{
 		&witness{name: "none", journal: j},
 		&witness{name: "faulty", journal: j, faults: map[string]fault{"SpanContext": panics}},
 		&witness{name: "has", journal: j, ids: sampled(3)},
 		&witness{name: "late", journal: j, ids: sampled(4)},
 	}})
-	c := arriving(agent)
+	c := l.arrive(upgradeRequest())
+	lines := l.lines(t) // one more is about the panic
 	_, tx := StartMessage(c.scope, MessageInfo{})
-	if c.ids != sampled(3) || tx.ids != sampled(3) {
-		t.Errorf("ids are %+v and %+v", c.ids, tx.ids)
+	tx.End(errors.New("logged"))
+	for _, line := range []fields{lines[len(lines)-1], l.one(t)} {
+		if line["trace.id"] != sampled(3).TraceIDString() || line["transaction.id"] != sampled(3).SpanIDString() {
+			t.Errorf("ids of the line are %v", line)
+		}
 	}
-	if d := agent.Stats().Dropped; len(d) != 1 || d[0] != (Dropped{faultyName, "panic", 2}) {
+	if d := l.Stats().Dropped; len(d) != 1 || d[0] != (Dropped{faultyName, "panic", 2}) {
 		t.Errorf("dropped %+v", d)
 	}
 	if n := j.count("late.SpanContext"); n != 0 {
 		t.Errorf("the last was asked %d times", n)
+	}
+}
+
+// vendored is a witness whose back end has fields of its own in log lines.
+type vendored struct{ *witness }
+
+func (v vendored) Vendor() string { return v.name }
+
+func (v vendored) LogFields(ids SpanContext) []slog.Attr {
+	if !ids.IsValid() {
+		return nil
+	}
+	return []slog.Attr{slog.String("trace.id", ids.TraceIDString()), slog.String("entity", v.name)}
+}
+
+// TestLogFieldsOfSeveral: the first that has any fields writes them as they are,
+// each later one under its own prefix.
+func TestLogFieldsOfSeveral(t *testing.T) {
+	first, second := sampled(1).TraceIDString(), sampled(2).TraceIDString()
+	ids := func(name string, sc SpanContext) vendored {
+		return vendored{&witness{name: name, journal: &journal{}, ids: sc}}
+	}
+	unsampled := sampled(1)
+	unsampled.Flags = 0
+	plain := func(sc SpanContext) Exporter { return &witness{name: "plain", journal: &journal{}, ids: sc} }
+	tests := []struct {
+		name      string
+		exporters []Exporter
+		want      map[string]any
+	}{
+		{"one", []Exporter{ids("a", sampled(1))}, map[string]any{"trace.id": first, "entity": "a"}},
+		{"two", []Exporter{ids("a", sampled(1)), ids("b", sampled(2))}, map[string]any{
+			"trace.id": first, "entity": "a", "b.trace.id": second, "b.entity": "b",
+		}},
+		{"the first has none", []Exporter{ids("a", SpanContext{}), ids("b", sampled(2))}, map[string]any{"trace.id": second, "entity": "b"}},
+		{"the first is not sampled", []Exporter{plain(unsampled), ids("b", sampled(2))}, map[string]any{"trace.id": second, "entity": "b"}},
+		{"beside the contract's own", []Exporter{plain(sampled(1)), ids("b", sampled(2))}, map[string]any{
+			"trace.id": first, "transaction.id": sampled(1).SpanIDString(), "b.trace.id": second, "b.entity": "b",
+		}},
+		{"the second has no vendor", []Exporter{ids("a", sampled(1)), plain(sampled(2))}, map[string]any{"trace.id": first, "entity": "a"}},
+		{"none", []Exporter{plain(unsampled), ids("b", SpanContext{})}, map[string]any{}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLogged(Options{Exporters: test.exporters})
+			c := l.arrive(upgradeRequest())
+			zerolog.Ctx(c.scope).Info().Msg("the application's own")
+			lines := l.lines(t)
+			if len(lines) != 2 {
+				t.Fatalf("%d lines", len(lines))
+			}
+			for _, line := range lines {
+				got := make(map[string]any)
+				for key, value := range line {
+					if strings.HasSuffix(key, "trace.id") || strings.HasSuffix(key, "transaction.id") || strings.HasSuffix(key, "entity") {
+						got[key] = value
+					}
+				}
+				if !maps.Equal(got, test.want) {
+					t.Errorf("line %v, want %v", got, test.want)
+				}
+			}
+		})
 	}
 }
 

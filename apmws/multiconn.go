@@ -42,28 +42,6 @@ func (c *multiConn) End(end ConnEnd) {
 	}
 }
 
-// SpanContext returns the ids of the first exporter that has any.
-func (c *multiConn) SpanContext() SpanContext {
-	if c == nil {
-		return SpanContext{}
-	}
-	for i := range c.spans {
-		if sc := c.spans[i].member.identify(c.spans[i].span); sc.IsValid() {
-			return sc
-		}
-	}
-	return SpanContext{}
-}
-
-func (m *member) identify(handle any) (sc SpanContext) {
-	id, ok := handle.(Identifier)
-	if !ok || m.off() {
-		return SpanContext{}
-	}
-	defer m.contain()
-	return id.SpanContext()
-}
-
 func (c *multiConn) StartMessage(ctx context.Context, start MessageStart) (context.Context, *handles) {
 	if c == nil {
 		return ctx, nil

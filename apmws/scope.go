@@ -21,9 +21,9 @@ type scope struct {
 	context.Context // what remains; also the deadline and the cancellation
 
 	conn  *Conn
-	event string       // of log lines
-	ids   *SpanContext // of log lines
-	name  string       // of the message, if any
+	event string     // of log lines
+	ids   identified // of log lines; nil: none
+	name  string     // of the message, if any
 
 	root   *scope // of a span: the message or CONNECT; else nil
 	live   atomic.Pointer[liveScope]
@@ -118,7 +118,7 @@ func (idHook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 	if s == nil || ctx.Value(identifiedKey{}) != nil {
 		return
 	}
-	s.conn.logIdentity(e, s.event, *s.ids)
+	s.conn.logIdentity(e, s.event, s.ids)
 	if s.name != "" {
 		e.Str("labels.websocket_message_name", s.name)
 	}

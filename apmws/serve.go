@@ -47,20 +47,9 @@ type Message struct {
 func Serve(ctx context.Context, conn *websocket.Conn, handle func(ctx context.Context, m Message) error) error {
 	l := &loop{ctx: ctx, observed: observedBy(ctx, conn), conn: conn, handle: handle}
 	defer l.observed.serve(conn)()
-	for {
-		typ, r, err := conn.NextReader()
-		if err != nil {
-			return err
-		}
-		buf := buffers.Get().(*bytes.Buffer)
-		if _, err = buf.ReadFrom(r); err == nil {
-			err = l.message(Message{Type: MessageType(typ), Data: buf.Bytes()})
-		}
-		putBuffer(buf)
-		if err != nil {
-			return err
-		}
-	}
+	err := l.run()
+	l.observed.raiseAgain(err)
+	return err
 }
 
 // buffers hold messages while they are handled; an idle connection has none.
@@ -114,29 +103,56 @@ type loop struct {
 	unrecorded map[string]*scope
 }
 
+// run reads and handles messages until one of the two ends it.
+func (l *loop) run() error {
+	for {
+		typ, r, err := l.conn.NextReader()
+		if err != nil {
+			return err
+		}
+		buf := buffers.Get().(*bytes.Buffer)
+		if _, err = buf.ReadFrom(r); err == nil {
+			err = l.message(Message{Type: MessageType(typ), Data: buf.Bytes()})
+		}
+		putBuffer(buf)
+		if err != nil {
+			return err
+		}
+	}
+}
+
 // message handles one message. It returns the error that ends the loop.
 func (l *loop) message(m Message) error {
 	err := l.observe(m)
 	if err == nil {
 		return nil
 	}
-	c := l.observed
-	switch closeErr, panicErr := endingOf(err); {
+	closeErr, panicErr := endingOf(err)
+	if closeErr == nil && panicErr == nil {
+		return nil
+	}
+	l.giveUp(err, closeErr, panicErr)
+	return err
+}
+
+// giveUp sends the close frame of a handler that ends the connection by err.
+func (l *loop) giveUp(err error, closeErr *CloseError, panicErr *PanicError) {
+	switch {
 	case panicErr != nil:
-		c.failed(CausePanic, panicFailure(panicErr.Value, panicErr.Stack))
+		l.observed.failed(CausePanic, panicFailure(panicErr.Value, panicErr.Stack))
 		l.close(websocket.CloseInternalServerErr, "")
-		if c != nil && c.route.messages.Repanic {
-			panic(panicErr.Value)
-		}
-		return err
-	case closeErr != nil:
+	default:
 		if closeErr.Code == websocket.CloseInternalServerErr {
-			c.failed(CauseHandlerError, newFailure(err))
+			l.observed.failed(CauseHandlerError, newFailure(err))
 		}
 		l.close(closeErr.Code, closeErr.Reason)
-		return err
-	default:
-		return nil
+	}
+}
+
+// raiseAgain raises a handler's panic again where that is asked for.
+func (c *Conn) raiseAgain(err error) {
+	if _, p := endingOf(err); p != nil && c != nil && c.route.messages.Repanic {
+		panic(p.Value)
 	}
 }
 
@@ -150,23 +166,71 @@ func (l *loop) observe(m Message) error {
 		return protect(l.ctx, m, l.handle)
 	}
 	name, raw := c.nameOf(m, c.route.names)
-	err := errGoexit
-	if c.span == nil {
-		begin := monotonic()
-		s := l.unrecordedScope(name)
-		defer func() {
-			c.endUnrecorded(name, m, monotonic()-begin, err)
-			if s.logger.Load() != nil {
-				delete(l.unrecorded, name) // the handler may have added fields to it
-			}
-		}()
-		err = protect(s, m, l.handle)
-		return err
+	d, remote := c.decide(m, name)
+	if !d.record {
+		return l.observeUnrecorded(m, name, raw)
 	}
-	tx := c.startMessage(l.ctx, name, raw, m.Type, len(m.Data), c.remoteOf(m))
+	tx := c.newTransaction(l.ctx, m, name, raw, remote)
+	tx.begin(d)
+	err := errGoexit
 	defer func() { tx.End(err) }()
 	err = protect(&tx.scope, m, l.handle)
 	return err
+}
+
+// decide decides whether the message becomes a transaction now, and if so
+// returns the trace context that came in it.
+func (c *Conn) decide(m Message, name string) (d decision, remote SpanContext) {
+	if c.span == nil {
+		return decision{}, SpanContext{}
+	}
+	continued := SpanContext{}
+	if c.route.messages.ContinueTrace {
+		remote = c.remoteOf(m)
+		continued = remote
+	}
+	d = c.agent.sampler.choose(name, continued)
+	if d.record && !c.route.messages.ContinueTrace {
+		remote = c.remoteOf(m)
+	}
+	return d, remote
+}
+
+// observeUnrecorded handles a message that no exporter records yet, without the
+// cost of a Transaction.
+func (l *loop) observeUnrecorded(m Message, name, raw string) error {
+	begin := monotonic()
+	s := l.unrecordedScope(name)
+	err := errGoexit
+	defer func() {
+		l.conclude(m, name, raw, monotonic()-begin, err)
+		if s.logger.Load() != nil {
+			delete(l.unrecorded, name) // the handler may have added fields to it
+		}
+	}()
+	err = protect(s, m, l.handle)
+	return err
+}
+
+// conclude counts and logs a message that has been handled unrecorded, and
+// records it after all when it is worth keeping.
+func (l *loop) conclude(m Message, name, raw string, d time.Duration, err error) {
+	c := l.observed
+	h := c.handled(name, d, err)
+	if h.failure == nil && !c.agent.sampler.slowly(d) {
+		c.logMessage(name, m.Type, len(m.Data), nil, d, h)
+		return
+	}
+	tx := c.newTransaction(l.ctx, m, name, raw, c.remoteOf(m))
+	tx.start = time.Now().Add(-d)
+	tx.conclude(h, d)
+}
+
+func (c *Conn) newTransaction(ctx context.Context, m Message, name, raw string, remote SpanContext) *Transaction {
+	return &Transaction{
+		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, name: name},
+		conn:  c, typ: m.Type, size: len(m.Data), raw: raw, remote: remote,
+	}
 }
 
 // unrecordedScope returns the context of a message with that name. Names are
@@ -178,21 +242,9 @@ func (l *loop) unrecordedScope(name string) *scope {
 	if l.unrecorded == nil {
 		l.unrecorded = make(map[string]*scope, 1)
 	}
-	s := &scope{Context: l.ctx, conn: l.observed, event: semconv.EventMessage, ids: &SpanContext{}, name: name}
+	s := &scope{Context: l.ctx, conn: l.observed, event: semconv.EventMessage, name: name}
 	l.unrecorded[name] = s
 	return s
-}
-
-// endUnrecorded counts and logs a message that no exporter records, without the
-// cost of a Transaction.
-func (c *Conn) endUnrecorded(name string, m Message, d time.Duration, err error) {
-	outcome := OutcomeSuccess
-	_, failure := judge(err)
-	if failure != nil {
-		outcome = OutcomeFailure
-	}
-	c.route.messageHandled(c.shard, name, outcome, d)
-	c.logMessage(name, m.Type, len(m.Data), SpanContext{}, d, outcome, failure)
 }
 
 // protect turns a panic of the handler into a *PanicError.

@@ -162,10 +162,16 @@ func (a *Agent) stats() Stats {
 		s.Routes = append(s.Routes, r.stats())
 	}
 	slices.SortFunc(s.Routes, func(x, y RouteStats) int { return cmp.Compare(x.Route, y.Route) })
+	var capped int64
+	if a.sampler != nil {
+		capped = a.sampler.limit.refused.Load()
+	}
 	for _, d := range []Dropped{
 		{coreName, "malformed_trace_context", a.drops.traceContexts.Load()},
 		{coreName, "too_many_attributes", a.drops.attributes.Load()},
 		{coreName, "callback_panic", a.drops.callbacks.Load()},
+		{coreName, "too_many_routes", a.drops.routes.Load()},
+		{coreName, "rate_cap", capped},
 	} {
 		if d.Count > 0 {
 			s.Dropped = append(s.Dropped, d)

@@ -82,6 +82,17 @@ func (c *Conn) Close(code int, reason string) error {
 	return serving.conn.SetReadDeadline(deadline)
 }
 
+// WebSocket returns gorilla's connection while Serve or an Endpoint runs for
+// this one, else nil: for its options, such as SetPongHandler or
+// SetReadDeadline, and for WriteControl. Messages must not be written to it
+// directly, since gorilla allows one writer at a time, which Write sees to.
+func (c *Conn) WebSocket() *websocket.Conn {
+	if serving := c.currentServing(); serving != nil {
+		return serving.conn
+	}
+	return nil
+}
+
 func (c *Conn) currentServing() *servedConn {
 	if c == nil {
 		return nil

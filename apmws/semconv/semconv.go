@@ -29,6 +29,9 @@ const (
 	MessageLength         = "websocket.message.length" // bytes
 	MessageDirection      = "websocket.message.direction"
 	MessageRawName        = "websocket.message.raw_name"
+	MessageElapsed        = "websocket.message.duration"  // seconds; where the back end cannot be told a start in the past; also a metric
+	SamplingWeight        = "websocket.sampling.weight"   // messages that one stands for, where the back end does not scale by itself
+	ConnectionRecent      = "websocket.connection.recent" // what happened on the connection before its error, newest first
 	CloseCode             = "websocket.close.code"
 	CloseReason           = "websocket.close.reason"
 	CloseInitiator        = "websocket.close.initiator"
