@@ -75,7 +75,7 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 		},
 	}
 	base := r.Context()
-	s := &scope{Context: a.exporter.Mask(base), conn: c, event: semconv.EventConnect}
+	s := &scope{Context: a.exporter.Mask(base, c.shard), conn: c, event: semconv.EventConnect}
 	c.scope = s
 
 	scratch := getScratch()
@@ -83,7 +83,7 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 	if origin := c.request.Origin; origin != "" {
 		attrs = append(attrs, slog.String(semconv.Origin, origin))
 	}
-	live, span := a.exporter.StartConn(base, ConnStart{
+	live, span := a.exporter.StartConn(base, c.shard, ConnStart{
 		Time: c.start, ID: id, Route: rt.name, Name: "CONNECT " + rt.name,
 		Remote:  a.remoteContext(strings.Join(r.Header.Values("Traceparent"), ","), strings.Join(r.Header.Values("Tracestate"), ",")),
 		Request: *c.request,

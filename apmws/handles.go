@@ -1,12 +1,16 @@
 package apmws
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // handles are the exporters' handles of one message or span, mostly one or two.
 type handles struct {
 	first [2]handle
 	more  []handle
 	n     int
+	shard int // of the members' gates
 }
 
 // handle is a MessageSpan or a ChildSpan.
@@ -37,32 +41,34 @@ func (h *handles) endMessage(end MessageEnd) {
 	}
 	for i := h.n - 1; i >= 0; i-- {
 		x := h.at(i)
-		if x.member.skips() {
-			continue
+		if call := x.member.enter(h.shard); call != nil {
+			x.endMessage(call, end)
 		}
-		func() {
-			defer x.member.contain()
-			x.span.(MessageSpan).End(end)
-		}()
 	}
+}
+
+func (x *handle) endMessage(call *atomic.Int64, end MessageEnd) {
+	defer x.member.leave(call)
+	x.span.(MessageSpan).End(end)
 }
 
 func (h *handles) endSpan(end SpanEnd) {
 	for i := h.n - 1; i >= 0; i-- {
 		x := h.at(i)
-		if x.member.skips() {
-			continue
+		if call := x.member.enter(h.shard); call != nil {
+			x.endSpan(call, end)
 		}
-		func() {
-			defer x.member.contain()
-			x.span.(ChildSpan).End(end)
-		}()
 	}
+}
+
+func (x *handle) endSpan(call *atomic.Int64, end SpanEnd) {
+	defer x.member.leave(call)
+	x.span.(ChildSpan).End(end)
 }
 
 // StartSpan starts a span below each handle.
 func (h *handles) StartSpan(ctx context.Context, start SpanStart) (context.Context, *handles) {
-	below := &handles{}
+	below := &handles{shard: h.shard}
 	for i := range h.n {
 		ctx = below.startSpan(ctx, h.at(i).member, h.at(i).span, start)
 	}
@@ -72,10 +78,14 @@ func (h *handles) StartSpan(ctx context.Context, start SpanStart) (context.Conte
 func (h *handles) startSpan(ctx context.Context, m *member, parent any, start SpanStart) (derived context.Context) {
 	derived = ctx
 	starter, ok := parent.(SpanStarter)
-	if !ok || m.skips() {
+	if !ok {
 		return derived
 	}
-	defer m.contain()
+	call := m.enter(h.shard)
+	if call == nil {
+		return derived
+	}
+	defer m.leave(call)
 	c, span := starter.StartSpan(ctx, start)
 	if c != nil {
 		derived = c

@@ -14,12 +14,12 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// An exporter that has panicked maxExporterPanics times, each within panicWindow
-// of the one before, is not called any more, but to flush, to shut down and to
-// report what it dropped.
+// An exporter with maxExporterFaults faults, each within faultWindow of the one
+// before, is not called any more, but to flush, to shut down and to report what it
+// dropped. A fault is a panic, or a call that does not return for a while.
 const (
-	maxExporterPanics = 10
-	panicWindow       = time.Minute
+	maxExporterFaults = 10
+	faultWindow       = time.Minute
 )
 
 // multi forwards to several exporters and keeps their faults from the traffic
@@ -32,13 +32,16 @@ type member struct {
 	exporter Exporter
 	name     string
 	logger   *zerolog.Logger
+	gate     gate
 	panics   atomic.Int64
 	isOff    atomic.Bool
 	skipped  atomic.Int64 // events that it did not get because it is off
+	missed   atomic.Int64 // events that it did not get because it was blocked
 
 	mu        sync.Mutex
-	recent    int // panics in a row
-	lastPanic time.Duration
+	recent    int // faults in a row
+	lastFault time.Duration
+	blocks    int // times that it was blocked
 }
 
 func newMulti(exporters []Exporter, logger *zerolog.Logger) *multi {
@@ -52,7 +55,9 @@ func newMulti(exporters []Exporter, logger *zerolog.Logger) *multi {
 		if seen[name]++; seen[name] > 1 {
 			name = fmt.Sprintf("%s#%d", name, seen[name])
 		}
-		m.members = append(m.members, &member{exporter: e, name: name, logger: logger})
+		x := &member{exporter: e, name: name, logger: logger}
+		x.gate.changed = x.blocked
+		m.members = append(m.members, x)
 	}
 	return m
 }
@@ -68,26 +73,40 @@ func exporterName(e Exporter) string {
 
 func (m *multi) empty() bool { return len(m.members) == 0 }
 
-// off reports whether the exporter has panicked too often.
+// off reports whether the exporter has had too many faults.
 func (m *member) off() bool { return m.isOff.Load() }
 
-// skips is off for an event, which is then counted.
-func (m *member) skips() bool {
-	off := m.off()
-	if off {
+// enter begins a call for an event, unless the exporter is off or blocked, which
+// is then counted. leave must be deferred with the result.
+func (m *member) enter(shard int) (call *atomic.Int64) {
+	if m.off() {
 		m.skipped.Add(1)
+		return nil
 	}
-	return off
+	if call = m.gate.enter(shard); call == nil {
+		m.missed.Add(1)
+	}
+	return call
 }
 
-// contain is deferred around every call of an exporter.
-func (m *member) contain() {
-	p := recover()
-	if p == nil {
-		return
+// leave is deferred around every call for an event. It contains panics.
+func (m *member) leave(call *atomic.Int64) {
+	call.Add(-1)
+	if p := recover(); p != nil {
+		m.panicked(p)
 	}
+}
+
+// contain is deferred around the other calls.
+func (m *member) contain() {
+	if p := recover(); p != nil {
+		m.panicked(p)
+	}
+}
+
+func (m *member) panicked(p any) {
 	n := m.panics.Add(1)
-	switchedOff := m.countRecent(monotonic())
+	switchedOff := m.fault(monotonic())
 	if m.logger == nil || n != 1 && !switchedOff {
 		return
 	}
@@ -99,16 +118,35 @@ func (m *member) contain() {
 	}
 }
 
-// countRecent reports whether the panic at that time is the one too many.
-func (m *member) countRecent(now time.Duration) (switchedOff bool) {
+// blocked is called when a call has not returned for a while, and when all have.
+func (m *member) blocked(now bool) {
+	if !now {
+		return
+	}
+	m.mu.Lock()
+	m.blocks++
+	first := m.blocks == 1
+	m.mu.Unlock()
+	switchedOff := m.fault(monotonic())
+	switch {
+	case m.logger == nil:
+	case switchedOff:
+		m.logger.Error().Msgf("websocket exporter %s switched off: its calls have blocked again and again", m.name)
+	case first:
+		m.logger.Error().Msgf("websocket exporter %s blocks: it is left out until its calls have returned", m.name)
+	}
+}
+
+// fault counts a fault at that time, and reports whether it is the one too many.
+func (m *member) fault(now time.Duration) (switchedOff bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if now-m.lastPanic > panicWindow {
+	if now-m.lastFault > faultWindow {
 		m.recent = 0
 	}
-	m.lastPanic = now
+	m.lastFault = now
 	m.recent++
-	return m.recent >= maxExporterPanics && m.isOff.CompareAndSwap(false, true)
+	return m.recent >= maxExporterFaults && m.isOff.CompareAndSwap(false, true)
 }
 
 func (m *multi) Attach(agent *Agent) {
@@ -122,18 +160,25 @@ func (m *multi) Attach(agent *Agent) {
 	}
 }
 
-func (m *multi) Mask(ctx context.Context) context.Context {
+func (m *multi) Mask(ctx context.Context, shard int) context.Context {
 	for _, x := range m.members {
-		if masker, ok := x.exporter.(Masker); ok && !x.off() {
-			ctx = x.mask(ctx, masker)
+		if masker, ok := x.exporter.(Masker); ok {
+			ctx = x.mask(ctx, shard, masker)
 		}
 	}
 	return ctx
 }
 
-func (m *member) mask(ctx context.Context, masker Masker) (masked context.Context) {
+func (m *member) mask(ctx context.Context, shard int, masker Masker) (masked context.Context) {
 	masked = ctx
-	defer m.contain()
+	if m.off() {
+		return masked
+	}
+	call := m.gate.enter(shard)
+	if call == nil {
+		return masked
+	}
+	defer m.leave(call)
 	if c := masker.Mask(ctx); c != nil {
 		masked = c
 	}
@@ -143,21 +188,34 @@ func (m *member) mask(ctx context.Context, masker Masker) (masked context.Contex
 func (m *multi) Dropped() []Dropped {
 	var all []Dropped
 	for _, x := range m.members {
-		if d, ok := x.exporter.(DropReporter); ok {
-			func() {
-				defer x.contain()
-				for _, dropped := range d.Dropped() {
-					dropped.Exporter = x.name
-					all = append(all, dropped)
-				}
-			}()
-		}
+		all = append(all, x.dropped()...)
 		if n := x.panics.Load(); n > 0 {
 			all = append(all, Dropped{Exporter: x.name, Reason: "panic", Count: n})
 		}
 		if n := x.skipped.Load(); n > 0 {
 			all = append(all, Dropped{Exporter: x.name, Reason: "switched_off", Count: n})
 		}
+		if n := x.missed.Load(); n > 0 {
+			all = append(all, Dropped{Exporter: x.name, Reason: "blocked", Count: n})
+		}
+	}
+	return all
+}
+
+// dropped returns what the exporter itself counts.
+func (m *member) dropped() (all []Dropped) {
+	reporter, ok := m.exporter.(DropReporter)
+	if !ok {
+		return nil
+	}
+	call := m.gate.enter(0) // one that is off still counts
+	if call == nil {
+		return nil
+	}
+	defer m.leave(call)
+	for _, d := range reporter.Dropped() {
+		d.Exporter = m.name
+		all = append(all, d)
 	}
 	return all
 }
@@ -225,17 +283,18 @@ func (m *member) call(ctx context.Context, what string, f func(context.Context) 
 	return f(ctx)
 }
 
-func (m *multi) StartConn(ctx context.Context, start ConnStart) (context.Context, *multiConn) {
+func (m *multi) StartConn(ctx context.Context, shard int, start ConnStart) (context.Context, *multiConn) {
 	if m.empty() {
 		return ctx, nil
 	}
-	c := &multiConn{spans: make([]memberConn, 0, len(m.members))}
+	c := &multiConn{spans: make([]memberConn, 0, len(m.members)), shard: shard}
 	for _, x := range m.members {
-		if x.skips() {
+		call := x.enter(shard)
+		if call == nil {
 			continue
 		}
 		var span ConnSpan
-		if ctx, span = x.startConn(ctx, start); span != nil {
+		if ctx, span = x.startConn(ctx, call, start); span != nil {
 			c.spans = append(c.spans, memberConn{member: x, span: span})
 		}
 	}
@@ -245,9 +304,9 @@ func (m *multi) StartConn(ctx context.Context, start ConnStart) (context.Context
 	return ctx, c
 }
 
-func (m *member) startConn(ctx context.Context, start ConnStart) (derived context.Context, span ConnSpan) {
+func (m *member) startConn(ctx context.Context, call *atomic.Int64, start ConnStart) (derived context.Context, span ConnSpan) {
 	derived = ctx
-	defer m.contain()
+	defer m.leave(call)
 	c, s := m.exporter.StartConn(ctx, start)
 	if c != nil {
 		derived = c

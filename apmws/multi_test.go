@@ -374,7 +374,7 @@ func TestPanicsFarBetween(t *testing.T) {
 		off := 0
 		for i := 1; i <= 40; i++ {
 			now += test.after(i)
-			if m.countRecent(now) {
+			if m.fault(now) {
 				if off != 0 {
 					t.Errorf("%s: switched off twice", test.name)
 				}

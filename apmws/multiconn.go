@@ -1,9 +1,15 @@
 package apmws
 
-import "context"
+import (
+	"context"
+	"sync/atomic"
+)
 
 // multiConn is a connection's handles. A nil *multiConn records nothing.
-type multiConn struct{ spans []memberConn }
+type multiConn struct {
+	spans []memberConn
+	shard int // of the members' gates
+}
 
 type memberConn struct {
 	member *member
@@ -16,14 +22,15 @@ func (c *multiConn) Opened(end OpenEnd) {
 	}
 	for i := len(c.spans) - 1; i >= 0; i-- {
 		x := &c.spans[i]
-		if x.member.skips() {
-			continue
+		if call := x.member.enter(c.shard); call != nil {
+			x.opened(call, end)
 		}
-		func() {
-			defer x.member.contain()
-			x.span.Opened(end)
-		}()
 	}
+}
+
+func (x *memberConn) opened(call *atomic.Int64, end OpenEnd) {
+	defer x.member.leave(call)
+	x.span.Opened(end)
 }
 
 func (c *multiConn) End(end ConnEnd) {
@@ -32,28 +39,30 @@ func (c *multiConn) End(end ConnEnd) {
 	}
 	for i := len(c.spans) - 1; i >= 0; i-- {
 		x := &c.spans[i]
-		if x.member.skips() {
-			continue
+		if call := x.member.enter(c.shard); call != nil {
+			x.end(call, end)
 		}
-		func() {
-			defer x.member.contain()
-			x.span.End(end)
-		}()
 	}
+}
+
+func (x *memberConn) end(call *atomic.Int64, end ConnEnd) {
+	defer x.member.leave(call)
+	x.span.End(end)
 }
 
 func (c *multiConn) StartMessage(ctx context.Context, start MessageStart) (context.Context, *handles) {
 	if c == nil {
 		return ctx, nil
 	}
-	h := &handles{}
+	h := &handles{shard: c.shard}
 	for i := range c.spans {
 		x := &c.spans[i]
-		if x.member.skips() {
+		call := x.member.enter(c.shard)
+		if call == nil {
 			continue
 		}
 		var span MessageSpan
-		if ctx, span = x.startMessage(ctx, start); span != nil {
+		if ctx, span = x.startMessage(ctx, call, start); span != nil {
 			h.add(x.member, span)
 		}
 	}
@@ -63,9 +72,9 @@ func (c *multiConn) StartMessage(ctx context.Context, start MessageStart) (conte
 	return ctx, h
 }
 
-func (x *memberConn) startMessage(ctx context.Context, start MessageStart) (derived context.Context, span MessageSpan) {
+func (x *memberConn) startMessage(ctx context.Context, call *atomic.Int64, start MessageStart) (derived context.Context, span MessageSpan) {
 	derived = ctx
-	defer x.member.contain()
+	defer x.member.leave(call)
 	c, s := x.span.StartMessage(ctx, start)
 	if c != nil {
 		derived = c
@@ -75,7 +84,7 @@ func (x *memberConn) startMessage(ctx context.Context, start MessageStart) (deri
 
 // StartSpan starts a span below CONNECT.
 func (c *multiConn) StartSpan(ctx context.Context, start SpanStart) (context.Context, *handles) {
-	h := &handles{}
+	h := &handles{shard: c.shard}
 	for i := range c.spans {
 		ctx = h.startSpan(ctx, c.spans[i].member, c.spans[i].span, start)
 	}
