@@ -37,6 +37,7 @@ type Conn struct {
 	messagesReceived, messagesSent atomic.Int64
 	bytesReceived, bytesSent       atomic.Int64
 	rtt                            atomic.Int64 // ns, 0: unknown
+	recent                         atomic.Pointer[recent]
 
 	mu         sync.Mutex
 	state      connState
@@ -202,6 +203,7 @@ func (c *Conn) pingSent(payload uint64) {
 	c.mu.Unlock()
 	if lost {
 		c.route.counters.pingsUnanswered.Add(1)
+		c.happened(pingLost, "", 0)
 	}
 }
 
@@ -226,6 +228,7 @@ func (c *Conn) pongReceived(payload uint64) {
 	if ok {
 		c.rtt.Store(max(1, int64(rtt)))
 		c.route.pingRTT.record(c.shard, rtt)
+		c.happened(pongCame, "", rtt)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/apmws/go-apmws/apmws/semconv"
@@ -279,9 +280,13 @@ func (c *Conn) disconnected() {
 	user, own := c.identity()
 	attrs = append(attrs, own...)
 	outcome := summary.cause.Outcome()
+	past := ""
+	if outcome != OutcomeSuccess {
+		past = c.past()
+	}
 	if outcome == OutcomeFailure {
 		failure = completeFailure(failure, summary)
-		failure.Attrs = attrs
+		failure.Attrs = append(slices.Clip(attrs), slog.String(semconv.ConnectionRecent, past))
 	} else {
 		failure = nil
 	}
@@ -289,7 +294,7 @@ func (c *Conn) disconnected() {
 		Time: now, Name: "DISCONNECT " + c.route.name, Result: string(summary.cause),
 		Outcome: outcome, User: user, Failure: failure, Attrs: attrs,
 	})
-	c.logDisconnected(duration, summary, outcome, failure)
+	c.logDisconnected(duration, summary, outcome, failure, past)
 }
 
 // forgotten ends a connection that the garbage collector has closed because the

@@ -29,6 +29,7 @@ var (
 	labelCloseReason  = label(semconv.CloseReason)
 	labelCloseCause   = label(semconv.CloseCause)
 	labelInitiator    = label(semconv.CloseInitiator)
+	labelRecent       = label(semconv.ConnectionRecent)
 )
 
 // line begins a line with what every line has.
@@ -167,7 +168,7 @@ func (c *Conn) messageLevel(name string) (level zerolog.Level) {
 	return asked(name)
 }
 
-func (c *Conn) logDisconnected(d time.Duration, s closeSummary, outcome Outcome, failure *Failure) {
+func (c *Conn) logDisconnected(d time.Duration, s closeSummary, outcome Outcome, failure *Failure, past string) {
 	level := zerolog.InfoLevel
 	if outcome == OutcomeFailure {
 		level = zerolog.WarnLevel
@@ -178,6 +179,9 @@ func (c *Conn) logDisconnected(d time.Duration, s closeSummary, outcome Outcome,
 	}
 	if s.reason != "" {
 		e.Str(labelCloseReason, s.reason)
+	}
+	if past != "" {
+		e.Str(labelRecent, past)
 	}
 	logFailure(e, failure)
 	e.Str(labelCloseCode, s.code).

@@ -48,6 +48,7 @@ type Transaction struct {
 	remote SpanContext // that came in the message
 	own    []slog.Attr // the application's, as the exporters know them
 	span   *handles    // nil: not recorded, or not yet
+	capped bool        // nor later
 	done   atomic.Bool
 }
 
@@ -106,6 +107,7 @@ func outOfMessage(ctx context.Context) context.Context {
 // not to record the message.
 func (tx *Transaction) begin(d decision) {
 	tx.start = time.Now()
+	tx.capped = d.capped
 	if !d.record || tx.conn.span == nil || tx.conn.wasRefused() {
 		return
 	}
@@ -165,6 +167,20 @@ type handling struct {
 	failure *Failure
 }
 
+// kind is what the connection remembers of it.
+func (h *handling) kind() momentKind {
+	switch h.result {
+	case resultError:
+		return messageError
+	case resultTimeout:
+		return messageTimeout
+	case resultPanic:
+		return messagePanic
+	default:
+		return messageOK
+	}
+}
+
 // handled judges and counts a message that has been handled.
 func (c *Conn) handled(name string, d time.Duration, err error) (h handling) {
 	h.outcome = OutcomeSuccess
@@ -179,13 +195,14 @@ func (c *Conn) handled(name string, d time.Duration, err error) (h handling) {
 // message turns out to be worth keeping, and writes the log line.
 func (tx *Transaction) conclude(h handling, d time.Duration) {
 	c := tx.conn
-	if tx.span == nil && c.span != nil && c.agent.sampler.keeps(h.failure != nil, d) && !c.wasRefused() {
+	if tx.span == nil && c.span != nil && !tx.capped && c.agent.sampler.keeps(h.failure != nil, d) && !c.wasRefused() {
 		tx.startSpans(MessageStart{Sampled: true, Late: true})
 	}
 	if tx.span != nil || h.failure != nil {
 		user, own := c.identity()
 		if h.failure != nil {
 			h.failure.Attrs = append(tx.appendAttrs(make([]slog.Attr, 0, 16)), own...)
+			h.failure.Attrs = append(h.failure.Attrs, slog.String(semconv.ConnectionRecent, c.past()))
 		}
 		if len(own) > 0 && len(own) == len(tx.own) && &own[0] == &tx.own[0] {
 			own = nil // SetAttrs makes a new slice, so nothing has changed
@@ -195,6 +212,7 @@ func (tx *Transaction) conclude(h handling, d time.Duration) {
 		})
 	}
 	c.logMessage(tx.scope.name, tx.typ, tx.size, tx.span, d, h)
+	c.happened(h.kind(), tx.scope.name, d)
 }
 
 // EndOnPanic ends the transaction with the result panic when the goroutine is

@@ -39,6 +39,7 @@ type event struct {
 	failure *Failure
 	remote  SpanContext
 	cont    bool
+	message MessageStart // without its attributes
 	start   SpanStart
 	request RequestInfo
 }
@@ -163,7 +164,8 @@ func (c *recorderConn) StartSpan(ctx context.Context, s SpanStart) (context.Cont
 
 func (c *recorderConn) StartMessage(ctx context.Context, s MessageStart) (context.Context, MessageSpan) {
 	attrs := attrMap(s.Attrs)
-	c.r.add(event{kind: "message", name: s.Name, conn: c.id, at: s.Time, user: s.User, attrs: attrs, remote: s.Remote, cont: s.Continue})
+	s.Attrs = nil
+	c.r.add(event{kind: "message", message: s, name: s.Name, conn: c.id, at: s.Time, user: s.User, attrs: attrs, remote: s.Remote, cont: s.Continue})
 	tx := &vendorTx{name: s.Name}
 	return context.WithValue(ctx, vendorKey{}, tx), &recorderMessage{c: c, tx: tx, ids: c.r.id(), attrs: attrs}
 }

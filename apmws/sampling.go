@@ -94,6 +94,7 @@ func (a *Agent) checkRate(name string, rate float64) {
 // decision is what is to become of a message.
 type decision struct {
 	record  bool
+	capped  bool // it is not recorded whatever becomes of it
 	sampled bool // the agent has decided
 	weight  float64
 }
@@ -104,14 +105,18 @@ func (s *sampler) choose(name string, remote SpanContext) decision {
 	if s == nil {
 		return decision{record: true, weight: 1}
 	}
-	if remote.IsValid() {
-		return decision{record: remote.Sampled() && s.limit.allow(), sampled: true, weight: 1}
+	d := decision{record: remote.Sampled(), sampled: true, weight: 1}
+	if !remote.IsValid() {
+		rate, ok := s.names[name]
+		if !ok {
+			rate = s.rate
+		}
+		d.record, d.weight = rate.chooses(), rate.weight
 	}
-	rate, ok := s.names[name]
-	if !ok {
-		rate = s.rate
+	if d.record && !s.limit.allow() {
+		d.record, d.capped = false, true
 	}
-	return decision{record: rate.chooses() && s.limit.allow(), sampled: true, weight: rate.weight}
+	return d
 }
 
 // keeps reports whether a message that was not chosen is recorded after it has
@@ -130,11 +135,10 @@ type rateCap struct {
 	refused   atomic.Int64
 }
 
-func (c *rateCap) allow() bool {
-	if c.perSecond == 0 {
-		return true
-	}
-	second := uint64(monotonic()/time.Second) + 1
+func (c *rateCap) allow() bool { return c.perSecond == 0 || c.allowAt(monotonic()) }
+
+func (c *rateCap) allowAt(now time.Duration) bool {
+	second := uint64(now/time.Second) + 1
 	for {
 		old := c.window.Load()
 		next := second << 32

@@ -168,7 +168,7 @@ func (l *loop) observe(m Message) error {
 	name, raw := c.nameOf(m, c.route.names)
 	d, remote := c.decide(m, name)
 	if !d.record {
-		return l.observeUnrecorded(m, name, raw)
+		return l.observeUnrecorded(m, name, raw, d)
 	}
 	tx := c.newTransaction(l.ctx, m, name, raw, remote)
 	tx.begin(d)
@@ -198,12 +198,12 @@ func (c *Conn) decide(m Message, name string) (d decision, remote SpanContext) {
 
 // observeUnrecorded handles a message that no exporter records yet, without the
 // cost of a Transaction.
-func (l *loop) observeUnrecorded(m Message, name, raw string) error {
+func (l *loop) observeUnrecorded(m Message, name, raw string, d decision) error {
 	begin := monotonic()
 	s := l.unrecordedScope(name)
 	err := errGoexit
 	defer func() {
-		l.conclude(m, name, raw, monotonic()-begin, err)
+		l.conclude(m, name, raw, d, monotonic()-begin, err)
 		if s.logger.Load() != nil {
 			delete(l.unrecorded, name) // the handler may have added fields to it
 		}
@@ -214,11 +214,12 @@ func (l *loop) observeUnrecorded(m Message, name, raw string) error {
 
 // conclude counts and logs a message that has been handled unrecorded, and
 // records it after all when it is worth keeping.
-func (l *loop) conclude(m Message, name, raw string, d time.Duration, err error) {
+func (l *loop) conclude(m Message, name, raw string, decided decision, d time.Duration, err error) {
 	c := l.observed
 	h := c.handled(name, d, err)
-	if h.failure == nil && !c.agent.sampler.slowly(d) {
+	if decided.capped || h.failure == nil && !c.agent.sampler.slowly(d) {
 		c.logMessage(name, m.Type, len(m.Data), nil, d, h)
+		c.happened(h.kind(), name, d)
 		return
 	}
 	tx := c.newTransaction(l.ctx, m, name, raw, c.remoteOf(m))

@@ -126,7 +126,11 @@ func (t *tap) writeFrames(b []byte) (int, error) {
 
 	start := monotonic()
 	n, err := t.Conn.Write(b)
-	t.conn.route.writeDuration.record(t.conn.shard, monotonic()-start)
+	took := monotonic() - start
+	t.conn.route.writeDuration.record(t.conn.shard, took)
+	if took >= slowWrite {
+		t.conn.happened(writeBlocked, "", took)
+	}
 
 	if n < len(b) {
 		// Follow again what did get through.
