@@ -67,6 +67,14 @@ type ending struct {
 	reported bool       // DISCONNECT has had the failure
 }
 
+// end returns what is known of the end. mu is held.
+func (c *Conn) end() *ending {
+	if c.ending == nil {
+		c.ending = new(ending)
+	}
+	return c.ending
+}
+
 type endingKind uint8
 
 const (
@@ -176,9 +184,9 @@ func (c *Conn) ownClosed(code int, reason string) (takeBack func()) {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.ending.how == endedByOwnFrame {
-			before.failure, before.cause = c.ending.failure, c.ending.cause
-			c.ending = before
+		if c.end().how == endedByOwnFrame {
+			before.failure, before.cause = c.end().failure, c.end().cause
+			*c.end() = before
 		}
 	}
 }
@@ -220,8 +228,8 @@ func isNetTimeout(err error) bool {
 func (c *Conn) goesOn(tentative endingKind) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ending.how == tentative {
-		c.ending.how, c.ending.err = endedByClose, nil
+	if c.end().how == tentative {
+		c.end().how, c.end().err = endedByClose, nil
 	}
 }
 
@@ -229,10 +237,10 @@ func (c *Conn) goesOn(tentative endingKind) {
 func (c *Conn) ended(e ending) (before ending, replaced bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	before = c.ending
+	before = *c.end()
 	if replaced = before.replacedBy(e.how, c.pings != nil && c.pings.n > 0); replaced {
 		e.failure, e.cause = before.failure, before.cause
-		c.ending = e
+		*c.end() = e
 	}
 	return before, replaced
 }
@@ -262,8 +270,8 @@ func (c *Conn) failed(cause CloseCause, failure *Failure) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ending.cause == "" {
-		c.ending.cause, c.ending.failure = cause, failure
+	if c.end().cause == "" {
+		c.end().cause, c.end().failure = cause, failure
 	}
 }
 

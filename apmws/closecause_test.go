@@ -24,7 +24,7 @@ func watched(t testing.TB) *Conn {
 func (c *Conn) how() (how closeSummary, failure *Failure) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ending.summary(c.pings != nil && c.pings.n > 0), c.ending.failure
+	return c.end().summary(c.pings != nil && c.pings.n > 0), c.end().failure
 }
 
 // TestCloseCodes: the cause by the close code, of either side.

@@ -45,9 +45,9 @@ type Conn struct {
 	closedHeld bool // the connection was closed meanwhile
 	user       string
 	attrs      []slog.Attr
-	reason     string // of a refusal
-	proto      string // the negotiated subprotocol, as far as it may be recorded
-	ending     ending
+	reason     string  // of a refusal
+	proto      string  // the negotiated subprotocol, as far as it may be recorded
+	ending     *ending // nil: nothing is known of the end yet
 	pings      *pings
 	serving    *servedConn   // nil: no Serve runs
 	postponed  *postponedEnd // the end waits for the handler's panic

@@ -37,11 +37,12 @@ type frameSink interface {
 // may be cut anywhere. It looks at headers and control payloads and skips the
 // rest. Whatever a peer sends, it keeps at most a header and a close frame.
 type frameParser struct {
-	remaining int64  // payload bytes of this frame still to come
-	hash      uint64 // of the control payload so far
-	closing   []byte // payload of a close frame so far
+	remaining int64             // payload bytes of this frame still to come
+	hash      uint64            // of the control payload so far
+	closing   *[maxControl]byte // payload of a close frame so far; nil: there was none
 	header    [maxHeader]byte
 	have      uint8 // header bytes held
+	closes    uint8 // bytes of closing
 	masked    uint8 // position in the mask
 	opcode    uint8
 	fin       bool
@@ -152,7 +153,7 @@ func (p *frameParser) beginFrame() {
 		p.inMessage = true
 	case opClose, opPing, opPong:
 		p.hash = fnvOffset
-		p.closing = p.closing[:0]
+		p.closes = 0
 	}
 }
 
@@ -176,8 +177,12 @@ func (p *frameParser) control(b []byte) {
 		x ^= p.header[2+p.masked]
 		p.masked = (p.masked + 1) & 3
 		p.hash = (p.hash ^ uint64(x)) * fnvPrime
-		if p.opcode == opClose && len(p.closing) < maxControl {
-			p.closing = append(p.closing, x)
+		if p.opcode == opClose && p.closes < maxControl {
+			if p.closing == nil {
+				p.closing = new([maxControl]byte)
+			}
+			p.closing[p.closes] = x
+			p.closes++
 		}
 	}
 }
@@ -198,10 +203,10 @@ func (p *frameParser) endFrame(sink frameSink) (message bool) {
 		sink.pong(p.hash)
 	case opClose:
 		code, reason := 1005, ""
-		if len(p.closing) >= 2 {
-			code, reason = int(binary.BigEndian.Uint16(p.closing)), string(p.closing[2:])
+		if p.closes >= 2 {
+			code, reason = int(binary.BigEndian.Uint16(p.closing[:])), string(p.closing[2:p.closes])
 		}
-		p.closing = nil
+		p.closing, p.closes = nil, 0
 		sink.close(code, reason)
 	}
 	return false

@@ -109,7 +109,7 @@ func (c *Conn) refuse(r refusal) {
 	}
 	c.state = refused
 	reason := c.reason
-	why := c.ending.failure // the application's error, which is no failure of the server
+	why := c.end().failure // the application's error, which is no failure of the server
 	c.mu.Unlock()
 	if r.failure != nil {
 		why = r.failure
@@ -153,7 +153,7 @@ func (c *Conn) refusedFor(reason string, why *Failure) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ending.failure = why
+	c.end().failure = why
 }
 
 // Refusal reasons of the contract.
@@ -219,10 +219,10 @@ func (c *Conn) handlerReturned(rec *responseRecorder, aborted bool, failure *Fai
 func (c *Conn) hookPanic() *Failure {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ending.cause != CausePanic {
+	if c.end().cause != CausePanic {
 		return nil
 	}
-	return c.ending.failure
+	return c.end().failure
 }
 
 // over reports whether the connection's end has been reported without the
@@ -230,7 +230,7 @@ func (c *Conn) hookPanic() *Failure {
 func (c *Conn) over() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state == closed && !c.ending.reported
+	return c.state == closed && !c.end().reported
 }
 
 // disconnected ends the connection, once.
@@ -238,7 +238,7 @@ func (c *Conn) disconnected() {
 	c.mu.Lock()
 	if c.postponed != nil || c.state != open {
 		connecting := c.state == connecting && c.postponed == nil
-		failure := c.ending.failure
+		failure := c.end().failure
 		c.mu.Unlock()
 		if connecting {
 			c.refuse(refusal{failure: failure})
@@ -252,9 +252,9 @@ func (c *Conn) disconnected() {
 	}
 	c.state = closed
 	pinged := c.pings != nil && c.pings.n > 0
-	summary := c.ending.summary(pinged)
-	failure := c.ending.failure
-	c.ending.reported = failure != nil
+	summary := c.end().summary(pinged)
+	failure := c.end().failure
+	c.end().reported = failure != nil
 	if pinged {
 		c.route.counters.pingsUnanswered.Add(int64(c.pings.n))
 	}
