@@ -75,6 +75,7 @@ func TestImports(t *testing.T) {
 		{"semconv", nil},
 		{"../exporters/livews", []string{module + "apmws", module + "apmws/"}},
 		{"../exporters/elasticws", []string{"go.elastic.co/apm/v2", "go.elastic.co/apm/v2/", module + "apmws", module + "apmws/"}},
+		{"../exporters/newrelicws", []string{"github.com/newrelic/go-agent/v3/newrelic", module + "apmws", module + "apmws/"}},
 	}
 	for _, test := range tests {
 		for path, file := range sources(t, test.dir) {

@@ -42,13 +42,15 @@ type Transaction struct {
 
 	conn   *Conn
 	start  time.Time
+	begun  time.Duration // monotonic, after the exporters have started theirs
 	typ    MessageType
 	size   int
 	raw    string      // unregistered name, when it is to be kept
 	remote SpanContext // that came in the message
 	own    []slog.Attr // the application's, as the exporters know them
-	span   *handles    // nil: not recorded, or not yet
-	capped bool        // nor later
+	spans  handles
+	span   *handles // nil: not recorded, or not yet
+	capped bool     // nor later
 	done   atomic.Bool
 }
 
@@ -83,10 +85,7 @@ func StartMessage(ctx context.Context, info MessageInfo) (context.Context, *Tran
 		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, name: name},
 		conn:  c, typ: info.Type, size: info.Size, raw: raw, remote: remote,
 	}
-	if !c.route.messages.ContinueTrace {
-		remote = SpanContext{}
-	}
-	tx.begin(c.agent.sampler.choose(name, remote))
+	tx.begin(c.choose(name, remote))
 	return &tx.scope, tx
 }
 
@@ -107,6 +106,9 @@ func outOfMessage(ctx context.Context) context.Context {
 // not to record the message.
 func (tx *Transaction) begin(d decision) {
 	tx.start = time.Now()
+	// What the exporters take is not the handler's time: messages that are
+	// recorded would look slower than those that are not.
+	defer func() { tx.begun = monotonic() }()
 	tx.capped = d.capped
 	if !d.record || tx.conn.span == nil || tx.conn.wasRefused() {
 		return
@@ -126,11 +128,11 @@ func (tx *Transaction) startSpans(start MessageStart) (live context.Context) {
 	start.User, tx.own = c.identity()
 	scratch := getScratch()
 	start.Attrs = append(tx.appendAttrs(scratch.attrs), tx.own...)
-	live, span := c.span.StartMessage(tx.scope.Context, start)
+	live = c.span.StartMessage(tx.scope.Context, &start, &tx.spans)
 	scratch.put(start.Attrs)
-	if span != nil {
-		tx.span = span
-		tx.scope.ids = span
+	if tx.spans.n > 0 {
+		tx.span = &tx.spans
+		tx.scope.ids = tx.span
 	}
 	return live
 }
@@ -155,7 +157,7 @@ func (tx *Transaction) End(err error) {
 	if tx == nil || !tx.done.CompareAndSwap(false, true) {
 		return
 	}
-	d := time.Since(tx.start)
+	d := monotonic() - tx.begun
 	tx.scope.live.Store(nil) // before the exporters end it
 	tx.conclude(tx.conn.handled(tx.scope.name, d, err), d)
 }
@@ -212,7 +214,7 @@ func (tx *Transaction) conclude(h handling, d time.Duration) {
 		})
 	}
 	c.logMessage(tx.scope.name, tx.typ, tx.size, tx.span, d, h)
-	c.happened(h.kind(), tx.scope.name, d)
+	c.happenedAt(tx.start.Sub(c.start)+d, h.kind(), tx.scope.name, d)
 }
 
 // EndOnPanic ends the transaction with the result panic when the goroutine is

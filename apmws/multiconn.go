@@ -50,11 +50,8 @@ func (x *memberConn) end(call *atomic.Int64, end ConnEnd) {
 	x.span.End(end)
 }
 
-func (c *multiConn) StartMessage(ctx context.Context, start MessageStart) (context.Context, *handles) {
-	if c == nil {
-		return ctx, nil
-	}
-	h := &handles{shard: c.shard}
+func (c *multiConn) StartMessage(ctx context.Context, start *MessageStart, h *handles) context.Context {
+	h.shard = c.shard
 	for i := range c.spans {
 		x := &c.spans[i]
 		call := x.member.enter(c.shard)
@@ -66,16 +63,13 @@ func (c *multiConn) StartMessage(ctx context.Context, start MessageStart) (conte
 			h.add(x.member, span)
 		}
 	}
-	if h.n == 0 {
-		return ctx, nil
-	}
-	return ctx, h
+	return ctx
 }
 
-func (x *memberConn) startMessage(ctx context.Context, call *atomic.Int64, start MessageStart) (derived context.Context, span MessageSpan) {
+func (x *memberConn) startMessage(ctx context.Context, call *atomic.Int64, start *MessageStart) (derived context.Context, span MessageSpan) {
 	derived = ctx
 	defer x.member.leave(call)
-	c, s := x.span.StartMessage(ctx, start)
+	c, s := x.span.StartMessage(ctx, *start)
 	if c != nil {
 		derived = c
 	}

@@ -45,6 +45,10 @@ const slowWrite = 100 * time.Millisecond
 
 // happened notes an event that took d.
 func (c *Conn) happened(kind momentKind, name string, d time.Duration) {
+	c.happenedAt(time.Since(c.start), kind, name, d)
+}
+
+func (c *Conn) happenedAt(now time.Duration, kind momentKind, name string, d time.Duration) {
 	if c.span == nil && c.agent.logger == nil {
 		return // nobody would learn of it
 	}
@@ -53,7 +57,7 @@ func (c *Conn) happened(kind momentKind, name string, d time.Duration) {
 		c.recent.CompareAndSwap(nil, new(recent))
 		r = c.recent.Load()
 	}
-	at := uint32(time.Since(c.start) / time.Millisecond)
+	at := uint32(now / time.Millisecond)
 	took := uint32(min(d/time.Microsecond, 1<<32-1))
 
 	r.mu.Lock()

@@ -99,8 +99,20 @@ type decision struct {
 	weight  float64
 }
 
-// choose decides on a message before it is handled. remote is the trace that it
-// is to continue, if any.
+// choose decides on a message before it is handled. remote is the trace context
+// that came in it.
+func (c *Conn) choose(name string, remote SpanContext) decision {
+	if c.span == nil {
+		return decision{}
+	}
+	if !c.route.messages.ContinueTrace {
+		remote = SpanContext{}
+	}
+	return c.agent.sampler.choose(name, remote)
+}
+
+// choose decides on a message. remote is the trace that it is to continue, if
+// any.
 func (s *sampler) choose(name string, remote SpanContext) decision {
 	if s == nil {
 		return decision{record: true, weight: 1}

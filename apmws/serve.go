@@ -181,16 +181,12 @@ func (l *loop) observe(m Message) error {
 // decide decides whether the message becomes a transaction now, and if so
 // returns the trace context that came in it.
 func (c *Conn) decide(m Message, name string) (d decision, remote SpanContext) {
-	if c.span == nil {
-		return decision{}, SpanContext{}
-	}
-	continued := SpanContext{}
-	if c.route.messages.ContinueTrace {
+	early := c.span != nil && c.route.messages.ContinueTrace // the decision depends on it
+	if early {
 		remote = c.remoteOf(m)
-		continued = remote
 	}
-	d = c.agent.sampler.choose(name, continued)
-	if d.record && !c.route.messages.ContinueTrace {
+	d = c.choose(name, remote)
+	if d.record && !early {
 		remote = c.remoteOf(m)
 	}
 	return d, remote
