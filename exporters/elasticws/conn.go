@@ -52,7 +52,7 @@ func (e *Exporter) StartConn(ctx context.Context, start apmws.ConnStart) (contex
 		request: syntheticRequest(start.Request),
 		outer:   outer,
 	}
-	c := &connSpan{exporter: e, connect: spanContext(tx), labels: newConnLabels(start.ID, start.Route)}
+	c := &connSpan{exporter: e, connect: spanContext(tx), labels: newConnLabels(start.ID, start.Route, e.tags)}
 	c.link[0] = link(&c.connect)
 	h.setClient(start.Attrs)
 	tx.Context.SetHTTPRequest(h.request)

@@ -10,8 +10,8 @@
 // came with the request, and is a child of the transaction that an HTTP
 // middleware outside the agent has opened, if any. Each message is a transaction
 // of type Message and the end of the connection one of type Disconnection. Both
-// are traces of their own, so that the tracer's sampler decides on each, with a
-// span link to the handshake when that was sampled. The contract's attributes
+// are traces of their own, sampled each by itself, with a span link to the
+// handshake when that was sampled. The contract's attributes
 // are labels: strings and booleans in labels, numbers in numeric_labels. Users
 // are in the user context. Of the HTTP request only what apmws.RequestInfo holds
 // is sent.
@@ -24,6 +24,31 @@
 // without an agent of Elastic's then begin a trace of their own, on which the
 // tracer's sampler decides, with a span link to the caller's. A caller that
 // claims such an agent in its tracestate is believed; "restart" believes none.
+//
+// # Sampling
+//
+// Without apmws.Options.Sampling the tracer's sampler decides on each message
+// (ELASTIC_APM_TRANSACTION_SAMPLE_RATE and Kibana's central configuration); what
+// it leaves out has cost nearly as much as what it takes. With it the decision is
+// the agent's alone, and the tracer's sampler is asked about handshakes and ends of
+// connections only.
+//
+// A message that the agent has chosen is sent with the agent's rate, and so are its
+// spans and the tracestate header of what it calls. The APM Server counts it
+// 1/rate times, and one that is kept for its failure or slowness alone, with the
+// rate 0, not at all: throughput, failure rate and latency in Kibana are estimates
+// without bias. Queries that count documents count those too; to weigh them, sum
+// transaction.representative_count.
+//
+// A message that continues a trace (apmws.MessageOptions.ContinueTrace) counts as
+// that does: by the rate in the caller's tracestate, which is believed from 0.0001
+// on. Where ELASTIC_APM_TRACE_CONTINUATION_STRATEGY begins a new trace instead, a
+// message that the agent has chosen is recorded all the same and counts once, so
+// that estimates are of the messages whose callers were sampled. A message that is
+// kept after it has been handled never continues a trace, which nobody has recorded;
+// it is linked to it.
+//
+// # Errors
 //
 // A failure becomes an error document with labels and a user of its own. Errors
 // are sent whether or not their transaction was sampled.
@@ -82,6 +107,8 @@ import (
 type Exporter struct {
 	tracer *apm.Tracer
 	keys   contextKeys
+	tags   tagsField
+	rates  rateStates
 
 	// turn is taken by whoever makes the tracer flush or report, since that
 	// knows only the last one who asked.
@@ -96,12 +123,13 @@ type Exporter struct {
 }
 
 var (
-	_ apmws.Exporter     = (*Exporter)(nil)
-	_ apmws.Attacher     = (*Exporter)(nil)
-	_ apmws.Masker       = (*Exporter)(nil)
-	_ apmws.Flusher      = (*Exporter)(nil)
-	_ apmws.Shutdowner   = (*Exporter)(nil)
-	_ apmws.DropReporter = (*Exporter)(nil)
+	_ apmws.Exporter      = (*Exporter)(nil)
+	_ apmws.LogCorrelator = (*Exporter)(nil)
+	_ apmws.Attacher      = (*Exporter)(nil)
+	_ apmws.Masker        = (*Exporter)(nil)
+	_ apmws.Flusher       = (*Exporter)(nil)
+	_ apmws.Shutdowner    = (*Exporter)(nil)
+	_ apmws.DropReporter  = (*Exporter)(nil)
 )
 
 // New returns an Exporter that records with the tracer, or with
@@ -125,6 +153,7 @@ func New(tracer *apm.Tracer) *Exporter {
 	return &Exporter{
 		tracer: tracer,
 		keys:   findContextKeys(),
+		tags:   findTags(),
 		turn:   make(chan struct{}, 1),
 		series: make(map[string]*series),
 	}

@@ -7,9 +7,10 @@ import (
 	"unsafe"
 
 	"go.elastic.co/apm/v2"
+	"go.elastic.co/apm/v2/model"
 )
 
-// Three things that Elastic's API does not give are done to the transaction
+// Four things that Elastic's API does not give are done to the transaction
 // itself. Each is looked for by name and type, and done without where it is not
 // what it was in version 2.7.
 
@@ -49,4 +50,32 @@ func neverSend(tx *apm.Transaction) {
 	if field.IsValid() && field.Kind() == reflect.Bool {
 		*(*bool)(unsafe.Pointer(field.UnsafeAddr())) = false
 	}
+}
+
+// tagsField is where an apm.Context keeps its labels, less than 0 when that is not
+// known. SetLabel looks for characters to replace in every key, counts those of
+// every string, and copies that to the heap: for the labels that all messages have,
+// that is five allocations more than needed.
+type tagsField int
+
+func findTags() tagsField {
+	field, ok := reflect.TypeFor[apm.Context]().FieldByName("model")
+	if !ok || field.Type != reflect.TypeFor[model.Context]() {
+		return -1
+	}
+	found := tagsField(field.Offset)
+	var probe apm.Context
+	probe.SetLabel("a.b", "c")
+	if tags := *found.of(&probe); len(tags) != 1 || tags[0] != (model.IfaceMapItem{Key: "a_b", Value: "c"}) {
+		return -1
+	}
+	return found
+}
+
+// of returns the labels of a context, or nil.
+func (f tagsField) of(c *apm.Context) *model.IfaceMap {
+	if f < 0 {
+		return nil
+	}
+	return &(*model.Context)(unsafe.Add(unsafe.Pointer(c), f)).Tags
 }

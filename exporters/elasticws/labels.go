@@ -6,6 +6,10 @@ import (
 	"math"
 	"reflect"
 	"time"
+	"unicode/utf8"
+
+	"go.elastic.co/apm/v2"
+	"go.elastic.co/apm/v2/model"
 
 	"github.com/apmws/go-apmws/apmws/semconv"
 )
@@ -21,11 +25,18 @@ type labelled interface {
 type connLabels struct {
 	id, route           string
 	boxedID, boxedRoute any
+	tags                tagsField
 }
 
-func newConnLabels(id, route string) connLabels {
-	return connLabels{id: id, route: route, boxedID: id, boxedRoute: route}
+func newConnLabels(id, route string, tags tagsField) connLabels {
+	if utf8.RuneCountInString(route) > maxLabel {
+		tags = -1 // SetLabel cuts it
+	}
+	return connLabels{id: id, route: route, boxedID: id, boxedRoute: route, tags: tags}
 }
+
+// maxLabel is how long a label may be, in characters.
+const maxLabel = 1024
 
 // set sets attributes as labels; leave says which to leave out, nil for none.
 // What Elastic has a field for goes there.
@@ -36,6 +47,39 @@ func (l *connLabels) set(to labelled, attrs []slog.Attr, leave func(key string) 
 			l.setAttr(to, attr.Key, attr.Value)
 		}
 	}
+}
+
+// setMessage is set for a transaction of type Message.
+func (l *connLabels) setMessage(to *apm.Context, attrs []slog.Attr) {
+	tags := l.tags.of(to)
+	if tags == nil {
+		l.set(to, attrs, nil)
+		return
+	}
+	for i := range attrs {
+		attr := &attrs[i]
+		if label, ok := l.usual(attr); ok {
+			*tags = append(*tags, label)
+		} else {
+			l.setAttr(to, attr.Key, attr.Value)
+		}
+	}
+}
+
+// usual returns the label of an attribute that every message has.
+func (l *connLabels) usual(attr *slog.Attr) (label model.IfaceMapItem, ok bool) {
+	label.Key = labelKey(attr.Key)
+	if label.Key == attr.Key {
+		return label, false
+	}
+	if attr.Value.Kind() == slog.KindInt64 {
+		label.Value = attr.Value.Int64()
+		return label, true
+	}
+	if attr.Value.Kind() == slog.KindString {
+		label.Value, ok = l.known(attr.Value.String())
+	}
+	return label, ok
 }
 
 func (l *connLabels) setAttr(to labelled, key string, value slog.Value) {
@@ -115,24 +159,32 @@ func setAny(to labelled, key string, value any) {
 // boxed returns s as an interface, without an allocation for the values that
 // every message has.
 func (l *connLabels) boxed(s string) any {
+	if known, ok := l.known(s); ok {
+		return known
+	}
+	return s
+}
+
+// known returns a value that every message has as an interface.
+func (l *connLabels) known(s string) (boxed any, ok bool) {
 	switch s {
 	case semconv.EventMessage:
-		return semconv.EventMessage
+		return semconv.EventMessage, true
 	case "text":
-		return "text"
+		return "text", true
 	case "binary":
-		return "binary"
+		return "binary", true
 	case "inbound":
-		return "inbound"
+		return "inbound", true
 	}
 	// Not in the switch: there all would be compared one after the other.
 	if s == l.id {
-		return l.boxedID
+		return l.boxedID, true
 	}
 	if s == l.route {
-		return l.boxedRoute
+		return l.boxedRoute, true
 	}
-	return s
+	return nil, false
 }
 
 // labelKey returns a key as Elastic spells it, for those that every message has.

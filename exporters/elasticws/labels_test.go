@@ -125,3 +125,45 @@ func TestSpanLabels(t *testing.T) {
 }
 
 var _ labelled = (*apm.Context)(nil)
+
+// TestUsualLabels: the short way to the labels of messages is there, and gives
+// what SetLabel does.
+func TestUsualLabels(t *testing.T) {
+	if findTags() < 0 {
+		t.Error("an apm.Context is not what it was")
+	}
+	tests := []struct {
+		name  string
+		route string
+		tags  tagsField
+		short bool
+	}{
+		{"short way", "/ws", findTags(), true},
+		{"not known to the agent", "/ws", -1, false},
+		{"too long a route", strings.Repeat("ü", 1025), findTags(), false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			attrs := messageStart("chat.say", 0).Attrs
+			attrs[2] = slog.String(semconv.Route, test.route)
+			attrs = append(attrs,
+				slog.String(semconv.MessageRawName, `an "odd" name`),
+				slog.Bool(semconv.MessageType, true),
+				slog.String(semconv.MessageDirection, strings.Repeat("ä", 1025)),
+				slog.String(semconv.UserID, "u7"))
+			l := newConnLabels(connID, test.route, test.tags)
+			var got, want apm.Context
+			if short := l.tags.of(&got) != nil; short != test.short {
+				t.Errorf("short way: %v", short)
+			}
+			l.setMessage(&got, attrs)
+			for _, attr := range attrs[:len(attrs)-1] {
+				want.SetLabel(attr.Key, attr.Value.Any())
+			}
+			want.SetUserID("u7")
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("context\n%+v, want\n%+v", got, want)
+			}
+		})
+	}
+}

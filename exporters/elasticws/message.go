@@ -5,10 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.elastic.co/apm/v2"
-
 	"github.com/apmws/go-apmws/apmws"
-	"github.com/apmws/go-apmws/apmws/semconv"
 )
 
 // messageSpan is the handle of a message and the context of its handler.
@@ -24,22 +21,14 @@ func (c *connSpan) StartMessage(ctx context.Context, start apmws.MessageStart) (
 	if !c.exporter.tracer.Recording() {
 		return ctx, nil
 	}
-	opts := apm.TransactionOptions{Start: start.Time, Links: c.links()}
-	remote := start.Remote.IsValid()
-	if remote && start.Continue {
-		opts.TraceContext = remoteContext(start.Remote)
-	}
-	tx := c.exporter.tracer.StartTransactionOptions(start.Name, semconv.TypeMessage, opts)
-	if remote && !start.Continue {
-		tx.AddLink(link(&start.Remote))
-	}
+	tx := c.startMessage(&start)
 	m := &messageSpan{
 		carrier: carrier{Context: ctx, exporter: c.exporter, tx: tx},
 		labels:  &c.labels,
 		start:   start.Time,
 	}
 	if tx.Sampled() {
-		c.labels.set(&tx.Context, start.Attrs, nil)
+		c.labels.setMessage(&tx.Context, start.Attrs)
 		tx.Context.SetUserID(start.User)
 	}
 	return m.context(), m

@@ -1,0 +1,5 @@
+//go:build !race
+
+package elasticws
+
+const raceEnabled = false
