@@ -1,9 +1,8 @@
 package apmws
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"io"
 	"net/http"
 	"runtime/debug"
 	"sync"
@@ -20,15 +19,16 @@ import (
 // (FromContext), a logger (zerolog.Ctx), and the vendors' transactions while
 // those last: Authenticate and Connect run inside CONNECT.
 //
-// A panic of a hook is recorded and ends the connection: before the upgrade with
-// a 500, afterwards with the close code 1011. With MessageOptions.Repanic it is
-// raised again. After the upgrade there is no net/http around that would catch
-// it, so it ends the process then.
+// A panic of a hook, or of a handler that one has set on gorilla's connection, is
+// recorded and ends the connection: before the upgrade with a 500, afterwards
+// with the close code 1011. With MessageOptions.Repanic it is raised again; after
+// the upgrade no net/http is around that would catch it, so it ends the process.
 type EndpointOptions struct {
 	// Upgrader is gorilla's. Where CheckOrigin is nil, gorilla refuses pages of
 	// other sites. A zero ReadBufferSize is 512 bytes, a nil WriteBufferPool one
 	// of the endpoint's own, and a zero HandshakeTimeout 10 seconds, so that idle
-	// connections are small and no peer holds a handshake up. Error also answers handshakes that Authenticate refuses.
+	// connections are small and no peer holds a handshake up. Error answers
+	// whatever is refused: by gorilla, by Authenticate, or for being no handshake.
 	Upgrader websocket.Upgrader
 
 	// Authenticate runs before the upgrade, as the span "authenticate", and is
@@ -59,15 +59,21 @@ type EndpointOptions struct {
 	Close func(ctx context.Context, conn *Conn, err error)
 
 	// ReadLimit is the size in bytes of the largest message that a peer may
-	// send; a larger one closes the connection with 1009. 0 means 1 MiB, a
-	// negative value no limit.
+	// send, compressed and not; a larger one closes the connection with 1009.
+	// 0 means 1 MiB, a negative value no limit.
 	ReadLimit int64
+
+	// WriteTimeout bounds each Conn.Write, the wait for its turn included, unless
+	// the deadline of its context is earlier: a peer that has stopped reading does
+	// not hold a handler for good. 0 means 10 seconds, a negative value no bound.
+	WriteTimeout time.Duration
 }
 
 const (
 	defaultReadLimit        = 1 << 20 // bytes
 	endpointReadBuffer      = 512     // bytes; larger reads do not go through it
 	defaultHandshakeTimeout = 10 * time.Second
+	defaultWriteTimeout     = 10 * time.Second
 )
 
 // Endpoint returns a handler that runs the whole life of the connections of a
@@ -92,19 +98,14 @@ func (a *Agent) Endpoint(route string, opts EndpointOptions) http.Handler {
 	if opts.Message == nil {
 		panic("apmws: EndpointOptions.Message is nil")
 	}
-	if opts.ReadLimit == 0 {
-		opts.ReadLimit = defaultReadLimit
-	}
+	opts.ReadLimit = max(0, cmp.Or(opts.ReadLimit, defaultReadLimit))
+	opts.WriteTimeout = max(0, cmp.Or(opts.WriteTimeout, defaultWriteTimeout))
 	e := &endpoint{opts: opts, upgrader: opts.Upgrader}
 	e.upgrader.Error = e.upgradeRefused
-	if e.upgrader.ReadBufferSize == 0 {
-		e.upgrader.ReadBufferSize = endpointReadBuffer
-	}
+	e.upgrader.ReadBufferSize = cmp.Or(e.upgrader.ReadBufferSize, endpointReadBuffer)
+	e.upgrader.HandshakeTimeout = cmp.Or(e.upgrader.HandshakeTimeout, defaultHandshakeTimeout)
 	if e.upgrader.WriteBufferPool == nil {
 		e.upgrader.WriteBufferPool = new(sync.Pool)
-	}
-	if e.upgrader.HandshakeTimeout == 0 {
-		e.upgrader.HandshakeTimeout = defaultHandshakeTimeout
 	}
 	return a.Handler(route, e)
 }
@@ -118,21 +119,17 @@ type endpoint struct {
 // ServeHTTP implements http.Handler.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := FromContext(r.Context())
-	if c == nil || !isHandshake(r) {
-		w.Header().Set("Upgrade", "websocket") // RFC 9110, section 15.5.22
-		w.Header().Set("Connection", "Upgrade")
-		http.Error(w, http.StatusText(http.StatusUpgradeRequired), http.StatusUpgradeRequired)
+	if c == nil || !IsHandshake(r) {
+		e.upgradeRequired(w, r)
 		return
 	}
-	ctx, err := e.authenticate(r)
+	ctx, err := e.authenticate(c, r)
 	if err != nil {
 		e.refuse(w, r, c, err)
 		return
 	}
-	_, span := StartSpan(r.Context(), "upgrade", SpanOptions{Type: "websocket.upgrade"})
 	c.holdConnect()
-	ws, err := e.upgrader.Upgrade(w, r, nil)
-	span.End(err)
+	ws, err := e.upgrade(w, r)
 	if err != nil {
 		c.releaseConnect(OutcomeFailure) // in case the 101 was written
 		return
@@ -141,7 +138,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // authenticate calls the hook, and returns the context of the later ones.
-func (e *endpoint) authenticate(r *http.Request) (ctx context.Context, err error) {
+func (e *endpoint) authenticate(c *Conn, r *http.Request) (ctx context.Context, err error) {
 	base := r.Context()
 	if e.opts.Authenticate == nil {
 		return base, nil
@@ -149,95 +146,89 @@ func (e *endpoint) authenticate(r *http.Request) (ctx context.Context, err error
 	within, span := StartSpan(base, "authenticate", SpanOptions{})
 	err = errGoexit
 	defer func() { span.End(err) }()
-	ctx, err = protectHook(within, func(ctx context.Context) (context.Context, error) {
-		return e.opts.Authenticate(ctx, r)
-	})
-	if ctx == within {
+	hook := func(ctx context.Context) (context.Context, error) {
+		return e.opts.Authenticate(ctx, r.WithContext(ctx)) // so that r.Context() is below the span, too
+	}
+	if c.route.messages.Repanic {
+		ctx, err = hook(within) // net/http prints the stack of a panic that nobody has stopped
+	} else {
+		ctx, err = protectHook(within, hook)
+	}
+	if ctx == nil || ctx == within {
 		ctx = base // what the connection keeps for good had better be small
 	}
 	return ctx, err
 }
 
-// refuse answers a handshake that was not authenticated.
-func (e *endpoint) refuse(w http.ResponseWriter, r *http.Request, c *Conn, err error) {
-	if _, panicked := endingOf(err); panicked != nil {
-		if c.route.messages.Repanic || panicked.Value == http.ErrAbortHandler {
-			panic(panicked.Value)
-		}
-		c.failed(CausePanic, panicFailure(panicked.Value, panicked.Stack))
-		e.answer(w, r, http.StatusInternalServerError, err)
-		return
-	}
-	status, reason := http.StatusUnauthorized, ""
-	if refusal := refusalOf(err); refusal != nil {
-		status, reason = refusal.Status, refusal.Reason
-	}
-	c.refusedFor(reason, newFailure(err))
-	e.answer(w, r, status, err)
-}
-
-// upgradeRefused answers a handshake that gorilla refuses.
-func (e *endpoint) upgradeRefused(w http.ResponseWriter, r *http.Request, status int, reason error) {
-	w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455, section 4.4
-	e.answer(w, r, status, reason)
-}
-
-func (e *endpoint) answer(w http.ResponseWriter, r *http.Request, status int, reason error) {
-	if custom := e.opts.Upgrader.Error; custom != nil {
-		custom(w, r, status, reason)
-		return
-	}
-	http.Error(w, http.StatusText(status), status)
+// upgrade answers the handshake.
+func (e *endpoint) upgrade(w http.ResponseWriter, r *http.Request) (ws *websocket.Conn, err error) {
+	_, span := StartSpan(r.Context(), "upgrade", SpanOptions{Type: "websocket.upgrade"})
+	err = errGoexit // the Upgrader has functions of the application's, too
+	defer func() { span.End(err) }()
+	return e.upgrader.Upgrade(w, r, nil)
 }
 
 // run serves a connection after the upgrade. ctx is that of the request.
 func (e *endpoint) run(ctx context.Context, c *Conn, ws *websocket.Conn) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &loop{ctx: ctx, observed: c, conn: ws, handle: e.opts.Message}
-	stopServing := c.serve(ws)
-	connected, err := false, errGoexit
+	l := &loop{ctx: ctx, observed: c, conn: ws, handle: e.opts.Message, limit: e.opts.ReadLimit}
+	stopServing := c.serve(&servedConn{conn: ws, timeout: e.opts.WriteTimeout, owned: true})
+	var err error
+	connected, exited := false, true
+	// Each of these runs even if the one before does not return.
+	defer func() { c.raiseAgain(err) }()
 	defer func() {
+		c.releaseConnect(OutcomeFailure) // unless connect has
+		c.linger(ws)
+		ws.Close()
+		c.reportPostponed()
+	}()
+	defer func() {
+		if p := recover(); p != nil { // of a handler that the application has set on ws
+			panicErr := &PanicError{Value: p, Stack: debug.Stack()}
+			err = panicErr
+			l.giveUp(err, nil, panicErr)
+		} else if exited {
+			err = errGoexit
+			l.giveUp(err, &CloseError{Code: websocket.CloseInternalServerErr}, nil)
+		}
 		stopServing()
 		cancel()
-		ended := err
 		if connected {
 			err = e.closed(l.ctx, c, err)
 		}
-		c.releaseConnect(OutcomeFailure) // unless connect has
-		linger(ws, ended)
-		ws.Close()
-		c.reportPostponed()
-		c.raiseAgain(err)
 	}()
-	ws.SetReadLimit(max(0, e.opts.ReadLimit))
-	if err = e.connect(l); err != nil {
-		return
+	ws.SetReadLimit(e.opts.ReadLimit)
+	if err = e.connect(l); err == nil {
+		connected = true
+		err = l.run()
 	}
-	connected, err = true, errGoexit
-	err = l.run()
+	exited = false
 }
 
-// connect calls the Connect hook and ends CONNECT. It returns why the connection
-// has been given up, if it has.
+// connect calls the Connect hook and ends CONNECT. It returns why it has failed.
 func (e *endpoint) connect(l *loop) (err error) {
 	if e.opts.Connect != nil {
 		l.ctx, err = protectHook(l.ctx, func(ctx context.Context) (context.Context, error) {
 			return e.opts.Connect(ctx, l.observed)
 		})
 	}
-	outcome := OutcomeSuccess
-	if _, failure := judge(err); failure != nil {
-		outcome = OutcomeFailure
-	}
-	l.observed.releaseConnect(outcome)
 	if err == nil {
+		l.observed.releaseConnect(OutcomeSuccess)
 		return nil
 	}
 	closeErr, panicErr := endingOf(err)
 	if closeErr == nil {
 		closeErr = &CloseError{Code: websocket.CloseInternalServerErr}
 	}
+	// Before CONNECT ends: if the connection is closed by now, DISCONNECT follows
+	// at once, and must know why.
 	l.giveUp(err, closeErr, panicErr)
+	outcome := OutcomeSuccess
+	if _, failure := judge(err); failure != nil {
+		outcome = OutcomeFailure
+	}
+	l.observed.releaseConnect(outcome)
 	return err
 }
 
@@ -250,11 +241,19 @@ func (e *endpoint) closed(ctx context.Context, c *Conn, err error) error {
 		e.opts.Close(ctx, c, err)
 		return ctx, nil
 	})
-	if _, panicErr := endingOf(failure); panicErr != nil {
-		c.failed(CausePanic, panicFailure(panicErr.Value, panicErr.Stack))
-		return failure
+	_, panicErr := endingOf(failure)
+	if panicErr == nil {
+		return err
 	}
-	return err
+	c.mu.Lock()
+	late := c.state == closed || c.end().cause != "" // there is a cause already
+	c.mu.Unlock()
+	if why := panicFailure(panicErr.Value, panicErr.Stack); late {
+		c.logLatePanic(why)
+	} else {
+		c.failed(CausePanic, why)
+	}
+	return failure
 }
 
 // protectHook calls a hook. A panic becomes a *PanicError, and a nil context the
@@ -269,30 +268,4 @@ func protectHook(ctx context.Context, hook func(context.Context) (context.Contex
 		}
 	}()
 	return hook(ctx)
-}
-
-// maxLinger bounds what is read of a peer that does not stop sending.
-const maxLinger = 4 << 20 // bytes
-
-// linger gives the peer time to read the close frame that this side has sent,
-// and to answer it: a socket that is closed while bytes of the peer wait in it
-// resets the connection, and then the frame is lost on its way.
-func linger(ws *websocket.Conn, ended error) {
-	if isNetTimeout(ended) || ws.SetReadDeadline(time.Now().Add(closeTimeout)) != nil {
-		return
-	}
-	var err error
-	for err == nil {
-		_, _, err = ws.NextReader()
-	}
-	if peer := (*websocket.CloseError)(nil); errors.As(err, &peer) {
-		return
-	}
-	// gorilla reads no further after a fault of the peer, such as a message that
-	// is too big. A lost connection fails here at once.
-	raw := ws.NetConn()
-	if half, ok := raw.(halfCloser); ok {
-		_ = half.CloseWrite()
-	}
-	_, _ = io.CopyN(io.Discard, raw, maxLinger)
 }

@@ -13,8 +13,8 @@ import (
 // the request. Every method of an Exporter and of the handles that it returns
 // must be safe for concurrent use, must not block (hand over, or drop and
 // count), and must record even when ctx is cancelled. The agent contains a panic,
-// and leaves an exporter out while a call of its has lasted for more than a
-// second or two; both are counted in Stats.Dropped. After ten such faults, each
+// and leaves an exporter out while a call of its has lasted for more than two to
+// four seconds; both are counted in Stats.Dropped. After ten such faults, each
 // within a minute of the one before, the exporter is switched off for good.
 //
 // The slices of attributes in events are scratch memory of the caller: they

@@ -7,9 +7,9 @@ import (
 )
 
 // blockedAfter is how long a call of an exporter may last before the exporter
-// counts as blocked: between once and twice that, and long enough for a machine
-// that is busy.
-const blockedAfter = time.Second
+// counts as blocked: between once and twice that, which is long enough for a
+// machine so busy that goroutines wait for their turn.
+const blockedAfter = 2 * time.Second
 
 // gate counts the calls of one exporter that are under way, so that one that
 // does not return holds up the connection it was made for and no further one.

@@ -21,16 +21,17 @@ type handler struct {
 	next  http.Handler
 }
 
-// isHandshake reports whether a request is a WebSocket handshake (RFC 6455,
-// section 4.1), or was one before a proxy took its hop-by-hop headers away: the
-// key that remains makes a frequent misconfiguration visible.
-func isHandshake(r *http.Request) bool {
+// IsHandshake reports whether a request is what Handler watches: a WebSocket
+// handshake (RFC 6455, section 4.1), or what was one before a proxy took its
+// hop-by-hop headers away. The key that remains then makes a frequent
+// misconfiguration visible.
+func IsHandshake(r *http.Request) bool {
 	return websocket.IsWebSocketUpgrade(r) || r.Header["Sec-Websocket-Key"] != nil
 }
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !isHandshake(r) {
+	if !IsHandshake(r) {
 		h.next.ServeHTTP(w, r)
 		return
 	}

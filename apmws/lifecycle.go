@@ -262,7 +262,7 @@ func (c *Conn) disconnected() {
 
 	now := time.Now()
 	duration := now.Sub(c.start)
-	c.agent.registry.remove(c)
+	defer c.agent.registry.remove(c) // who waits for that finds all reported
 	c.route.counters.closed(summary.cause)
 	c.route.connectionDuration.record(c.shard, duration)
 

@@ -286,10 +286,13 @@ func newFailure(err error) (f *Failure) {
 }
 
 // errorType names the innermost error's type: the outer ones are mostly
-// *fmt.wrapError.
+// *fmt.wrapError. Of several errors in one the first counts.
 func errorType(err error) string {
 	for {
 		inner := errors.Unwrap(err)
+		if several, ok := err.(interface{ Unwrap() []error }); ok && len(several.Unwrap()) > 0 {
+			inner = several.Unwrap()[0]
+		}
 		if inner == nil {
 			return fmt.Sprintf("%T", err)
 		}

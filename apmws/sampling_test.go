@@ -156,7 +156,9 @@ func TestSamplingEstimates(t *testing.T) {
 					return
 				}
 			}
-			conn.WriteMessage(websocket.CloseMessage, nil)
+			if err := conn.WriteMessage(websocket.CloseMessage, nil); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 	wg.Wait()
@@ -230,7 +232,9 @@ func TestSamplingContinuesTraces(t *testing.T) {
 				tx.End(nil)
 			} else {
 				conn := dial(t, serveWS(t, agent.Handler("/ws", serving(func(context.Context, Message) error { return nil }, nil))), nil)
-				conn.WriteMessage(websocket.TextMessage, []byte(test.traceparent))
+				if err := conn.WriteMessage(websocket.TextMessage, []byte(test.traceparent)); err != nil {
+					t.Fatal(err)
+				}
 				conn.Close()
 				r.wait(t, "disconnect", 1)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -46,7 +47,7 @@ type Message struct {
 // writes as gorilla demands.
 func Serve(ctx context.Context, conn *websocket.Conn, handle func(ctx context.Context, m Message) error) error {
 	l := &loop{ctx: ctx, observed: observedBy(ctx, conn), conn: conn, handle: handle}
-	defer l.observed.serve(conn)()
+	defer l.observed.serve(&servedConn{conn: conn})()
 	err := l.run()
 	l.observed.raiseAgain(err)
 	return err
@@ -75,12 +76,12 @@ func observedBy(ctx context.Context, conn *websocket.Conn) *Conn {
 	return nil
 }
 
-// serve makes Write write to conn until the returned function is called.
-func (c *Conn) serve(conn *websocket.Conn) (end func()) {
+// serve makes Write write to mine until the returned function is called.
+func (c *Conn) serve(mine *servedConn) (end func()) {
 	if c == nil {
 		return func() {}
 	}
-	mine := &servedConn{conn: conn, turn: make(chan struct{}, 1)}
+	mine.turn = make(chan struct{}, 1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.serving = mine
@@ -99,6 +100,8 @@ type loop struct {
 	observed *Conn // nil: not observed
 	conn     *websocket.Conn
 	handle   func(context.Context, Message) error
+	limit    int64            // bytes of a decoded message; 0: none
+	limited  io.LimitedReader // of the message that is being read
 	// unrecorded are the contexts of messages that no exporter records, by name.
 	unrecorded map[string]*scope
 }
@@ -111,7 +114,7 @@ func (l *loop) run() error {
 			return err
 		}
 		buf := buffers.Get().(*bytes.Buffer)
-		if _, err = buf.ReadFrom(r); err == nil {
+		if err = l.read(buf, r); err == nil {
 			err = l.message(Message{Type: MessageType(typ), Data: buf.Bytes()})
 		}
 		putBuffer(buf)
@@ -119,6 +122,24 @@ func (l *loop) run() error {
 			return err
 		}
 	}
+}
+
+// read reads a message. gorilla's own limit is of what comes over the wire, which
+// says little of a compressed message.
+func (l *loop) read(buf *bytes.Buffer, r io.Reader) error {
+	if l.limit == 0 {
+		_, err := buf.ReadFrom(r)
+		return err
+	}
+	l.limited = io.LimitedReader{R: r, N: l.limit + 1}
+	if _, err := buf.ReadFrom(&l.limited); err != nil {
+		return err
+	}
+	if int64(buf.Len()) > l.limit {
+		l.close(websocket.CloseMessageTooBig, "")
+		return websocket.ErrReadLimit
+	}
+	return nil
 }
 
 // message handles one message. It returns the error that ends the loop.
@@ -156,8 +177,8 @@ func (c *Conn) raiseAgain(err error) {
 	}
 }
 
-// errGoexit ends the transaction of a handler that never returned.
-var errGoexit = errors.New("apmws: message handler called runtime.Goexit")
+// errGoexit stands for the error of a function that never returned.
+var errGoexit = errors.New("apmws: a handler called runtime.Goexit")
 
 // observe handles one message as a transaction.
 func (l *loop) observe(m Message) error {

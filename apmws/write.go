@@ -3,19 +3,22 @@ package apmws
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
 
-// Write sends a message to the peer while Serve runs for the connection. Under a
-// message's transaction, of this connection or another, it is a span "send
-// <name>". Calls from several goroutines take turns. ctx bounds the wait for the
-// turn and, by its deadline, the write; when it has expired before, nothing is
+// Write sends a message to the peer while Serve or an Endpoint runs for the
+// connection. Under a message's transaction, of this connection or another, it is
+// a span "send <name>". Calls from several goroutines take turns. ctx bounds the
+// wait for the turn and, by its deadline, the write; so does
+// EndpointOptions.WriteTimeout. When the turn does not come in time, nothing is
 // written and the connection is whole. After a deadline that passes during the
-// write the connection is broken, as always with gorilla. The errors are
-// gorilla's own, ctx's, or ErrNotServing.
+// write the connection is broken, as always with gorilla; an Endpoint closes it
+// then. The errors are gorilla's own, ctx's, context.DeadlineExceeded or
+// ErrNotServing.
 func (c *Conn) Write(ctx context.Context, typ MessageType, data []byte) error {
 	serving := c.currentServing()
 	if serving == nil {
@@ -27,29 +30,61 @@ func (c *Conn) Write(ctx context.Context, typ MessageType, data []byte) error {
 	return err
 }
 
-// servedConn is the gorilla connection of a Serve that runs.
+// servedConn is the gorilla connection of a Serve or an Endpoint that runs.
 type servedConn struct {
-	conn *websocket.Conn
-	turn chan struct{} // held by the goroutine that writes
+	conn    *websocket.Conn
+	turn    chan struct{} // held by the goroutine that writes
+	timeout time.Duration // of a write; 0: none
+	owned   bool          // by an Endpoint
 }
 
 func (s *servedConn) write(ctx context.Context, typ MessageType, data []byte) error {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
+	deadline, bounded := ctx.Deadline()
+	if s.timeout > 0 {
+		if latest := time.Now().Add(s.timeout); !bounded || latest.Before(deadline) {
+			deadline, bounded = latest, true
+		}
 	}
+	if err := s.takeTurn(ctx); err != nil {
+		return err
+	}
+	defer func() { <-s.turn }()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if deadline, ok := ctx.Deadline(); ok {
+	if bounded {
 		if err := s.conn.SetWriteDeadline(deadline); err != nil {
 			return err
 		}
 		defer func() { _ = s.conn.SetWriteDeadline(time.Time{}) }() // never fails: gorilla only stores it
 	}
-	return s.conn.WriteMessage(int(typ), data)
+	err := s.conn.WriteMessage(int(typ), data)
+	if err != nil && s.owned && !errors.Is(err, websocket.ErrCloseSent) {
+		s.conn.Close() // nothing can be written any more: the reader is to end, too
+	}
+	return err
+}
+
+func (s *servedConn) takeTurn(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	var tooLate <-chan time.Time
+	if s.timeout > 0 {
+		timer := time.NewTimer(s.timeout)
+		defer timer.Stop()
+		tooLate = timer.C
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-tooLate:
+		return context.DeadlineExceeded
+	}
 }
 
 // WriteJSON sends v as a text message; see Write.
