@@ -1,0 +1,64 @@
+package newrelicws
+
+import (
+	"errors"
+	"reflect"
+
+	"github.com/newrelic/go-agent/v3/newrelic"
+
+	"github.com/apmws/go-apmws/apmws"
+)
+
+// noticeError makes the error document of a transaction that has not ended.
+// Handles of one transaction differ in the segment that the error belongs to.
+func (e *Exporter) noticeError(on *newrelic.Transaction, values *connValues, f *apmws.Failure) {
+	if !e.errors {
+		return
+	}
+	class := f.Type
+	if f.Panic != nil {
+		class = newrelic.PanicErrorClass
+	}
+	attributes := &errorAttributes{exporter: e, all: make(map[string]any, len(f.Attrs)+1)}
+	if stack := panicStack(f.Stack); stack != "" {
+		attributes.AddAttribute(attrStack, stack)
+	}
+	values.set(attributes, f.Attrs)
+	on.NoticeError(newrelic.Error{
+		Message:    f.Message,
+		Class:      class,
+		Attributes: attributes.all,
+		Stack:      errorStack(f.Err),
+	})
+}
+
+// errorStack returns the stack that the innermost error has been given where it
+// was made: by newrelic.NewStackTrace, or by a package whose errors have a
+// StackTrace method that returns program counters. It is never nil: the agent
+// would take the stack of this call, which says nothing.
+func errorStack(err error) []uintptr {
+	stack := []uintptr{}
+	for ; err != nil; err = errors.Unwrap(err) {
+		if counters := stackOf(err); len(counters) > 0 {
+			stack = counters
+		}
+	}
+	return stack
+}
+
+// stackOf calls StackTrace whatever named type its slice is of.
+func stackOf(err error) []uintptr {
+	method := reflect.ValueOf(err).MethodByName("StackTrace")
+	if !method.IsValid() || method.Type().NumIn() != 0 || method.Type().NumOut() != 1 {
+		return nil
+	}
+	if out := method.Type().Out(0); out.Kind() != reflect.Slice || out.Elem().Kind() != reflect.Uintptr {
+		return nil
+	}
+	result := method.Call(nil)[0]
+	counters := make([]uintptr, result.Len())
+	for i := range counters {
+		counters[i] = uintptr(result.Index(i).Uint())
+	}
+	return counters
+}

@@ -1,0 +1,116 @@
+package newrelicws
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/newrelic/go-agent/v3/newrelic"
+
+	"github.com/apmws/go-apmws/apmws"
+	"github.com/apmws/go-apmws/apmws/semconv"
+)
+
+// transaction is one of New Relic's transactions and the context of what it
+// covers.
+type transaction struct {
+	carrier
+	values     *connValues
+	ids        apmws.SpanContext
+	attributes int // set by us; only while the transaction is started or ended
+
+	mu    sync.Mutex
+	ended bool
+	main  lane
+	lanes []*lane // others
+}
+
+// init takes over a transaction that has just been started, and has continued a
+// trace if it was to.
+func (t *transaction) init(ctx context.Context, e *Exporter, tx *newrelic.Transaction, ids apmws.SpanContext, values *connValues) {
+	t.carrier = carrier{Context: ctx, exporter: e, tx: tx}
+	t.values = values
+	t.ids = ids
+	t.main.handle = tx
+}
+
+// AddAttribute implements attributeSetter.
+func (t *transaction) AddAttribute(key string, value any) {
+	if !t.exporter.attributes {
+		return
+	}
+	if !validKey(key) || t.attributes >= maxAttributes {
+		t.exporter.droppedAttributes.Add(1)
+		return
+	}
+	t.attributes++
+	t.tx.AddAttribute(key, value)
+}
+
+// ending is how a transaction ended.
+type ending struct {
+	result  string
+	outcome apmws.Outcome
+	user    string
+	failure *apmws.Failure
+	attrs   []slog.Attr
+	elapsed slog.Attr // of a message that was recorded after the fact
+}
+
+// end ends the transaction, once.
+func (t *transaction) end(end *ending) {
+	t.mu.Lock()
+	if t.ended {
+		t.mu.Unlock()
+		return
+	}
+	t.ended = true
+	t.mu.Unlock()
+	if t.tx.IsEnded() {
+		return // by the application; all further calls would be error lines
+	}
+	t.values.set(t, end.attrs)
+	if end.elapsed.Key != "" {
+		t.values.setValue(t, end.elapsed.Key, end.elapsed.Value)
+	}
+	t.AddAttribute(attrResult, boxedResult(end.result))
+	t.AddAttribute(semconv.EventOutcome, boxedOutcome(end.outcome))
+	if end.user != "" { // else the application may have set it with New Relic's API
+		user := cut(end.user)
+		t.tx.SetUserID(user)
+		t.AddAttribute(semconv.UserID, user)
+	}
+	if end.failure != nil {
+		t.exporter.noticeError(t.rootHandle(), t.values, end.failure)
+	}
+	t.exporter.handoff.end(t.tx)
+}
+
+// rootHandle returns a handle without open segments: an error belongs to the one
+// that is open, and those that are open at the end are not recorded.
+func (t *transaction) rootHandle() *newrelic.Transaction {
+	layout := t.exporter.layout
+	if layout != nil && layout.open(t.tx) == 0 || layout == nil && len(t.main.open) == 0 {
+		return t.tx
+	}
+	return t.tx.NewGoroutine()
+}
+
+// boxedResult and boxedOutcome return the common values without an allocation.
+func boxedResult(result string) any {
+	if result == "ok" {
+		return "ok"
+	}
+	return cut(result)
+}
+
+func boxedOutcome(outcome apmws.Outcome) any {
+	switch outcome {
+	case apmws.OutcomeSuccess:
+		return "success"
+	case apmws.OutcomeFailure:
+		return "failure"
+	default:
+		return cut(string(outcome))
+	}
+}
