@@ -38,7 +38,7 @@ func accessLog(logger zerolog.Logger, next http.Handler) http.Handler {
 	}
 	logged := hlog.NewHandler(logger)(hlog.AccessHandler(write)(next))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if websocket.IsWebSocketUpgrade(r) || r.Header.Get("Sec-WebSocket-Key") != "" {
+		if apmws.IsHandshake(r) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -23,6 +23,9 @@ import (
 //	mux.Handle("/ws", agent.Handler("/ws", logged(handler)))
 //	mux.Handle("/", logged(pages))
 //
+// An agent.Endpoint has nothing inside; handshakes go to it past the log, as in
+// routes.
+//
 // Requests for which quiet, if not nil, is true are logged at debug level.
 func accessLog(log zerolog.Logger, quiet func(*http.Request) bool) func(http.Handler) http.Handler {
 	write := func(r *http.Request, status, size int, took time.Duration) {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -46,7 +48,7 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) {
 	token, err := s.tokens.issue(body.User)
 	if err != nil {
 		s.cfg.log.Error().Err(err).Msg("cannot sign a token")
-		writeError(w, http.StatusInternalServerError, "something went wrong")
+		writeError(w, http.StatusInternalServerError, somethingWrong)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"token": token})
@@ -60,28 +62,27 @@ const wrongHost = "this server listens for its own machine alone: call it localh
 // others reach knows not by which names, and does not ask.
 func (s *server) rebound(r *http.Request) bool { return s.loopback && !localHost(r.Host) }
 
-// authenticate returns the user of a handshake, or answers it with 401.
-func (s *server) authenticate(w http.ResponseWriter, r *http.Request) (user string, ok bool) {
-	conn := apmws.FromContext(r.Context())
+// authenticate says whose connection it will be, or refuses the handshake.
+func (s *server) authenticate(ctx context.Context, r *http.Request) (context.Context, error) {
+	if s.rebound(r) {
+		return ctx, &problem{wrongHost, apmws.Refuse(http.StatusForbidden, "origin")}
+	}
 	token := tokenOf(r)
 	if token == "" {
-		conn.SetRefusalReason("unauthenticated")
-		w.Header().Set("WWW-Authenticate", `Bearer realm="chat"`)
-		writeError(w, http.StatusUnauthorized, "sign in first")
-		return "", false
+		return ctx, &problem{"sign in first", errUnauthenticated}
 	}
-	ctx, span := apmws.StartSpan(r.Context(), "authenticate", apmws.SpanOptions{})
 	user, err := s.cfg.verify(ctx, token)
-	span.End(err)
 	if err != nil {
-		conn.SetRefusalReason("unauthenticated")
-		w.Header().Set("WWW-Authenticate", `Bearer realm="chat", error="invalid_token"`)
-		writeError(w, http.StatusUnauthorized, "your sign-in is not valid, sign in again")
-		return "", false
+		return ctx, &problem{"your sign-in is not valid, sign in again", fmt.Errorf("%w: %w", errUnauthenticated, err)}
 	}
-	conn.SetUser(user)
-	return user, true
+	apmws.FromContext(ctx).SetUser(user)
+	if s.hub.closed() {
+		return ctx, &problem{goingAway, apmws.Refuse(http.StatusServiceUnavailable, "draining")}
+	}
+	return ctx, nil
 }
+
+var errUnauthenticated = apmws.Refuse(http.StatusUnauthorized, "unauthenticated")
 
 // tokenOf returns the token of a handshake: that of the Authorization header,
 // else the subprotocol after "bearer" (RFC 6750, section 2.1, in spirit).

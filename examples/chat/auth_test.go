@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -12,6 +14,9 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/gorilla/websocket"
+
+	"github.com/apmws/go-apmws/apmws"
 )
 
 func TestLogin(t *testing.T) {
@@ -305,21 +310,39 @@ func TestHandshakeWhileShuttingDown(t *testing.T) {
 	}
 }
 
+// Who comes when the server is going away is told to come back.
+func TestDraining(t *testing.T) {
+	n := startNode(t, nil)
+	header := http.Header{"Authorization": {"Bearer " + signIn(t, n.url, "Ada")}}
+	n.hub.close(0)
+	_, res, err := dial(t, wsURL(n.url), header)
+	if err == nil || res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") != "1" {
+		t.Fatalf("the handshake is answered by %v (%v)", res, err)
+	}
+	line := n.log.wait(t, "refused", 1, action("websocket-refused"))[0]
+	if line["labels.websocket_refusal_reason"] != "draining" || line["user.id"] != "Ada" {
+		t.Errorf("the refusal is logged as %v", line)
+	}
+	// One that is upgraded already, but not yet a member, is sent away.
+	_, err = n.connect(t.Context(), nil)
+	if closing := new(apmws.CloseError); !errors.As(err, &closing) || closing.Code != websocket.CloseGoingAway {
+		t.Errorf("Connect fails with %v", err)
+	}
+}
+
+// Who asks for no upgrade is told to.
 func TestPlainRequestsToTheSocket(t *testing.T) {
 	n := startNode(t, nil)
 	token := map[string]string{"Authorization": "Bearer " + signIn(t, n.url, "Ada")}
 	for _, c := range []struct {
 		method string
 		header map[string]string
-		status int
 	}{
-		{"GET", nil, 401},
-		{"GET", token, 400}, // no handshake
-		{"POST", token, 405},
+		{"GET", nil}, {"GET", token}, {"POST", token},
 	} {
 		res, body := request(t, c.method, n.url+"ws", "", c.header)
-		if res.StatusCode != c.status || !json.Valid([]byte(body)) {
-			t.Errorf("%s %v is answered by %s %s, want %d", c.method, c.header != nil, res.Status, body, c.status)
+		if res.StatusCode != http.StatusUpgradeRequired || res.Header.Get("Upgrade") != "websocket" {
+			t.Errorf("%s %v is answered by %s %v %s", c.method, c.header != nil, res.Status, res.Header, body)
 		}
 	}
 	// No handshakes, so not counted as such, but in the access log.
@@ -327,6 +350,38 @@ func TestPlainRequestsToTheSocket(t *testing.T) {
 	for _, route := range n.agent.Stats().Routes {
 		if route.ConnectionsOpened != 0 || len(route.Refused) != 0 {
 			t.Errorf("counted as handshakes: %+v", route)
+		}
+	}
+}
+
+// What is no proper handshake is refused in the chat's own words.
+func TestImproperHandshakes(t *testing.T) {
+	n := startNode(t, nil)
+	good := map[string]string{
+		"Authorization": "Bearer " + signIn(t, n.url, "Ada"), "Connection": "Upgrade", "Upgrade": "websocket",
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+	}
+	for i, c := range []struct {
+		method, field, value string
+		status               int
+		answer, want         string // a header of the answer, and its value
+	}{
+		{"POST", "", "", 405, "Allow", "GET"},
+		{"GET", "Sec-WebSocket-Version", "8", 400, "Sec-WebSocket-Version", "13"},
+		{"GET", "Sec-WebSocket-Key", "short", 400, "Content-Type", "application/json"},
+	} {
+		header := maps.Clone(good)
+		header[c.field] = c.value
+		if c.field == "" {
+			delete(header, "")
+		}
+		res, body := request(t, c.method, n.url+"ws", "", header)
+		if res.StatusCode != c.status || res.Header.Get(c.answer) != c.want || !json.Valid([]byte(body)) {
+			t.Errorf("%s, %s %s is answered by %s %v %s", c.method, c.field, c.value, res.Status, res.Header, body)
+		}
+		line := n.log.wait(t, "refused", i+1, action("websocket-refused"))[i]
+		if line["labels.websocket_refusal_reason"] != "bad_handshake" || line["user.id"] != "Ada" {
+			t.Errorf("the refusal is logged as %v", line)
 		}
 	}
 }

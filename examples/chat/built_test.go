@@ -82,7 +82,7 @@ func launch(t *testing.T, args, env []string) *process {
 func cleanEnv() []string {
 	var env []string
 	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "ELASTIC_APM_") && !strings.HasPrefix(v, "CHAT_") && !strings.HasPrefix(v, "REDIS_") {
+		if !strings.HasPrefix(v, "ELASTIC_APM_") && !strings.HasPrefix(v, "NEW_RELIC_") && !strings.HasPrefix(v, "CHAT_") && !strings.HasPrefix(v, "REDIS_") {
 			env = append(env, v)
 		}
 	}
@@ -204,6 +204,7 @@ func TestStartFails(t *testing.T) {
 		{name: "port taken", args: []string{"-addr", taken}, code: 1, out: "address already in use"},
 		{name: "no such Redis", env: []string{"REDIS_URL=redis://:pass-word@127.0.0.1:1/0"}, code: 1, out: "redis"},
 		{name: "no such Elastic", env: []string{"ELASTIC_APM_SERVER_URL=http://user:pass-word@bad host:8200"}, code: 1, out: "elastic"},
+		{name: "wrong licence key", env: []string{"NEW_RELIC_LICENSE_KEY=key-pass-word"}, code: 1, out: "new relic: license length is not 40"},
 		{name: "unknown flag", args: []string{"-unknown"}, code: 2, noise: "-expose-live"},
 		{name: "cert without key", args: []string{"-cert", "x.pem"}, code: 2, noise: "-cert and -key belong together"},
 		{name: "no such certificate", args: []string{"-cert", "x.pem", "-key", "y.pem"}, code: 1, out: "x.pem"},

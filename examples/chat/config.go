@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/newrelic/go-agent/v3/newrelic"
 	"github.com/rs/zerolog"
 )
 
@@ -24,6 +25,7 @@ type config struct {
 
 	service, environment string // of log lines, and of Elastic's documents
 	elastic              string // where to report to, as its agent reads it; empty: nowhere
+	newRelic             string // the licence key; empty: nothing goes there
 	redisURL             string // empty: an embedded Redis
 	secret               []byte // signs tokens; empty: one is made up
 
@@ -34,6 +36,8 @@ type config struct {
 	verify func(ctx context.Context, token string) (user string, err error)
 
 	heartbeat time.Duration // between pings; 0: 20 s
+
+	newRelicOption newrelic.ConfigOption // applied after all others; nil: none
 }
 
 const usage = `Usage of chat:
@@ -46,6 +50,9 @@ const usage = `Usage of chat:
   -expose-live      serve the live page to every address, not to this machine alone
 Environment:
   ELASTIC_APM_SERVER_URL (or _URLS) and the Elastic agent's other variables: report to Elastic
+  NEW_RELIC_LICENSE_KEY and the New Relic agent's other variables, such as
+  NEW_RELIC_APP_NAME (default: the service's name) and NEW_RELIC_HOST: report to
+  New Relic, alone or beside Elastic
   REDIS_URL         such as redis://127.0.0.1:6379/0 (default: an embedded Redis)
   CHAT_JWT_SECRET   signs tokens (default: a random one for each start)
 `
@@ -57,6 +64,7 @@ func configFrom(args []string, getenv func(string) string, complaints io.Writer)
 		service:     validService(or(getenv("ELASTIC_APM_SERVICE_NAME"), "apmws-chat")),
 		environment: or(getenv("ELASTIC_APM_ENVIRONMENT"), "development"),
 		elastic:     or(getenv("ELASTIC_APM_SERVER_URLS"), getenv("ELASTIC_APM_SERVER_URL")), // as the agent does
+		newRelic:    getenv("NEW_RELIC_LICENSE_KEY"),
 		redisURL:    getenv("REDIS_URL"),
 		secret:      []byte(getenv("CHAT_JWT_SECRET")),
 	}

@@ -15,18 +15,18 @@ import (
 func TestConfig(t *testing.T) {
 	none := func(string) string { return "" }
 	cfg, err := configFrom(nil, none, io.Discard)
-	if err != nil || cfg.addr != "127.0.0.1:8080" || cfg.tls || cfg.pretty || cfg.debug || cfg.exposeLive || cfg.elastic != "" ||
+	if err != nil || cfg.addr != "127.0.0.1:8080" || cfg.tls || cfg.pretty || cfg.debug || cfg.exposeLive || cfg.elastic != "" || cfg.newRelic != "" ||
 		cfg.redisURL != "" || len(cfg.secret) != 0 || cfg.service != "apmws-chat" || cfg.environment != "development" {
 		t.Errorf("the defaults are %+v (%v)", cfg, err)
 	}
 	env := map[string]string{
 		"ELASTIC_APM_SERVER_URL": "http://127.0.0.1:8200", "ELASTIC_APM_SERVICE_NAME": "my.service", "ELASTIC_APM_ENVIRONMENT": "e",
-		"REDIS_URL": "redis://r", "CHAT_JWT_SECRET": "x",
+		"NEW_RELIC_LICENSE_KEY": "key", "REDIS_URL": "redis://r", "CHAT_JWT_SECRET": "x",
 	}
 	args := []string{"-addr", ":1", "-pretty", "-debug", "-expose-live", "-cert", "c", "-key", "k"}
 	cfg, err = configFrom(args, func(name string) string { return env[name] }, io.Discard)
 	if err != nil || cfg.addr != ":1" || !cfg.tls || cfg.certFile != "c" || cfg.keyFile != "k" || !cfg.pretty || !cfg.debug ||
-		!cfg.exposeLive || cfg.elastic != "http://127.0.0.1:8200" || cfg.redisURL != "redis://r" || string(cfg.secret) != "x" || cfg.service != "my_service" || cfg.environment != "e" {
+		!cfg.exposeLive || cfg.elastic != "http://127.0.0.1:8200" || cfg.newRelic != "key" || cfg.redisURL != "redis://r" || string(cfg.secret) != "x" || cfg.service != "my_service" || cfg.environment != "e" {
 		t.Errorf("all set: %+v (%v)", cfg, err)
 	}
 	env["ELASTIC_APM_SERVER_URLS"] = "http://a,http://b"

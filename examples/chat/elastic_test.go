@@ -114,6 +114,7 @@ func TestElastic(t *testing.T) {
 		{"send billing.status", "billing.status", "websocket send ", "", 1},
 		{"send error", "_OTHER", "websocket send ", "", 1},
 		{"authenticate", "CONNECT /ws", "app  ", "", 2},
+		{"upgrade", "CONNECT /ws", "websocket upgrade ", "", 1},
 	} {
 		above := map[string]bool{}
 		found, _ := in.all("transaction", want.below)

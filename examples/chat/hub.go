@@ -8,13 +8,12 @@ import (
 )
 
 // hub knows who is connected to this node, and to which rooms they listen. It
-// never waits for a peer.
+// never waits for a peer, but in close.
 type hub struct {
-	mu      sync.Mutex
-	members map[*member]struct{}
-	rooms   map[string]map[*member]struct{} // none of them empty
-	closing bool
-	serving sync.WaitGroup // connections, from before the upgrade to the end
+	mu       sync.Mutex
+	members  map[*member]struct{}
+	rooms    map[string]map[*member]struct{} // none of them empty
+	isClosed bool
 }
 
 const maxRooms = 8 // per member
@@ -23,26 +22,14 @@ func newHub() *hub {
 	return &hub{members: make(map[*member]struct{}), rooms: make(map[string]map[*member]struct{})}
 }
 
-// enter reports whether another connection may be made; leave ends it.
-func (h *hub) enter() bool {
+// add makes a member known, unless the hub is closed.
+func (h *hub) add(m *member) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.closing {
-		h.serving.Add(1)
+	if !h.isClosed {
+		h.members[m] = struct{}{}
 	}
-	return !h.closing
-}
-
-func (h *hub) leave() { h.serving.Done() }
-
-// add makes a member known, to shutdown above all.
-func (h *hub) add(m *member) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.members[m] = struct{}{}
-	if h.closing {
-		go m.dismiss(websocket.CloseGoingAway, goingAway, closeGrace)
-	}
+	return !h.isClosed
 }
 
 // remove forgets a member, its rooms included.
@@ -108,23 +95,21 @@ func (h *hub) deliver(room string, message []byte) {
 
 const goingAway = "the server is going away"
 
-// shutdown closes all connections with 1001 and returns when they have ended,
-// which takes little longer than the grace that peers have to answer.
-func (h *hub) shutdown(grace time.Duration) {
+// close lets nobody in any more, and sends all members away with 1001. It
+// returns when they have gone, or the grace that they have to answer is over.
+func (h *hub) close(grace time.Duration) {
 	h.mu.Lock()
-	h.closing = true
+	h.isClosed = true
+	var leaving sync.WaitGroup
 	for m := range h.members {
-		go m.dismiss(websocket.CloseGoingAway, goingAway, grace)
+		leaving.Go(func() { m.dismiss(websocket.CloseGoingAway, goingAway, grace) })
 	}
 	h.mu.Unlock()
+	leaving.Wait()
+}
 
-	ended := make(chan struct{})
-	go func() {
-		h.serving.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-time.After(grace + requestGrace): // a message is still being handled
-	}
+func (h *hub) closed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.isClosed
 }

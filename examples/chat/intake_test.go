@@ -56,6 +56,7 @@ type event struct {
 	Exception struct {
 		Message string `json:"message"`
 	} `json:"exception"`
+	Samples map[string]any `json:"samples"`
 }
 
 func startIntake(t *testing.T) *intake {

@@ -64,3 +64,31 @@ type redisLog struct{ log zerolog.Logger }
 func (l redisLog) Printf(_ context.Context, format string, args ...any) {
 	l.log.Warn().Str("event.action", "redis-client").Msg(fmt.Sprintf(format, args...))
 }
+
+// newRelicLog takes what New Relic's agent has to say, which would go nowhere.
+type newRelicLog struct{ log zerolog.Logger }
+
+func (l newRelicLog) write(level zerolog.Level, what string, details map[string]any) {
+	l.log.WithLevel(level).Str("event.action", "newrelic-agent").Msg(fmt.Sprint(what, " ", details))
+}
+
+// Error implements newrelic.Logger.
+func (l newRelicLog) Error(what string, details map[string]any) {
+	l.write(zerolog.ErrorLevel, what, details)
+}
+
+// Warn implements newrelic.Logger.
+func (l newRelicLog) Warn(what string, details map[string]any) {
+	l.write(zerolog.WarnLevel, what, details)
+}
+
+// Info implements newrelic.Logger.
+func (l newRelicLog) Info(what string, details map[string]any) {
+	l.write(zerolog.InfoLevel, what, details)
+}
+
+// Debug implements newrelic.Logger. The agent would show all that it sends.
+func (l newRelicLog) Debug(string, map[string]any) {}
+
+// DebugEnabled implements newrelic.Logger.
+func (l newRelicLog) DebugEnabled() bool { return false }

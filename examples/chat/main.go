@@ -1,6 +1,6 @@
 // Command chat is a chat server that apmws watches from end to end: sign-in
 // with a JWT, rooms over Redis, calls to an HTTP API, a live page, and Elastic
-// when it is configured. Started without any setting it needs no network, no
+// and New Relic when they are configured. Started without any setting it needs no network, no
 // account and no Redis:
 //
 //	go run ./examples/chat

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -31,7 +30,7 @@ type member struct {
 	conn  *apmws.Conn     // messages go through it
 	ws    *websocket.Conn // control frames go through it, and the end
 	queue chan []byte     // messages to be written; the slices are shared, so never changed
-	gone  chan struct{}   // closed when the connection is
+	gone  <-chan struct{} // closed when the connection ends
 	pace  *rate.Limiter   // of the peer's own messages
 
 	mu     sync.Mutex
@@ -41,10 +40,10 @@ type member struct {
 	rooms map[string]struct{} // the hub's, under its lock
 }
 
-func newMember(user string, conn *apmws.Conn, ws *websocket.Conn) *member {
+func newMember(conn *apmws.Conn, gone <-chan struct{}) *member {
 	return &member{
-		user: user, conn: conn, ws: ws, queue: make(chan []byte, queueLength), gone: make(chan struct{}),
-		pace: rate.NewLimiter(pace, burst),
+		user: conn.User(), conn: conn, ws: conn.WebSocket(), gone: gone,
+		queue: make(chan []byte, queueLength), pace: rate.NewLimiter(pace, burst),
 	}
 }
 
@@ -80,8 +79,8 @@ func (m *member) caughtUp() (missed int) {
 // tooSlow marks the connection's end, which will not know why it came.
 func (m *member) tooSlow() { m.conn.SetAttrs(slog.Bool("chat.too_slow", true)) }
 
-// write writes what is queued, and pings, until the connection ends. A peer
-// that takes no more ends it.
+// write writes what is queued, and pings, until ctx is cancelled. A peer that
+// takes no more ends the connection.
 func (m *member) write(ctx context.Context, heartbeat time.Duration) {
 	ticker := time.NewTicker(heartbeat)
 	defer ticker.Stop()
@@ -90,22 +89,18 @@ func (m *member) write(ctx context.Context, heartbeat time.Duration) {
 	for err == nil {
 		select {
 		case message := <-m.queue:
-			if err = m.send(ctx, message); err == nil {
+			if err = m.conn.Write(ctx, apmws.TextMessage, message); err == nil {
 				err = m.confess(ctx)
 			}
 		case <-ticker.C:
 			pings++
 			err = m.ping(pings)
-		case <-m.gone:
+		case <-ctx.Done():
 			return
 		}
 	}
-	if errors.Is(err, websocket.ErrCloseSent) {
-		<-m.gone // the peer is given its time to answer
-		return
-	}
-	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-		m.tooSlow()
+	if ctx.Err() != nil || errors.Is(err, apmws.ErrNotServing) || errors.Is(err, websocket.ErrCloseSent) {
+		return // it is ending: the peer is given its time to answer
 	}
 	m.ws.Close() // which ends the reader too
 }
@@ -120,12 +115,6 @@ func (m *member) confess(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return m.send(ctx, message)
-}
-
-func (m *member) send(ctx context.Context, message []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, writeWait)
-	defer cancel()
 	return m.conn.Write(ctx, apmws.TextMessage, message)
 }
 

@@ -75,13 +75,15 @@ func (p *problem) Error() string {
 
 func (p *problem) Unwrap() error { return p.cause }
 
+const somethingWrong = "something went wrong" // for the peer; the log says what
+
 // handle handles a message and answers it. What the peer got wrong is answered
 // and no more: it is no failure of this server, and must not raise an alarm.
 // What went wrong here is answered too, and recorded as the message's failure.
 func (s *server) handle(ctx context.Context, m *member, message apmws.Message) error {
 	answer, err := s.dispatch(ctx, m, message)
 	if err != nil {
-		text := "something went wrong"
+		text := somethingWrong
 		if p := new(problem); errors.As(err, &p) {
 			text = p.text
 			if p.cause == nil {

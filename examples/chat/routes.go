@@ -4,17 +4,21 @@ import (
 	"embed"
 	"io/fs"
 	"net/http"
+
+	"github.com/apmws/go-apmws/apmws"
 )
 
-// routes answers all requests. The agent is outside of everything else on /ws,
-// so that a handshake is in the log before anything can hold it up; the access
-// log is outside of everything else on the other paths.
+// routes answers all requests. Handshakes go to the socket past everything else,
+// so that they are in the log before anything can hold them up, and not in the
+// access log, which is outside of everything else for other requests.
 func (s *server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", s.login)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
+	socket := s.socket()
+	mux.Handle(socketPath, socket) // for who does not ask for an upgrade
 	mux.Handle(livePath, s.livePage())
 	mux.Handle("GET /{$}", pageFile("index.html"))
 	for _, name := range []string{"chat.js", "log.js", "chat.css", "icon.svg"} {
@@ -23,14 +27,13 @@ func (s *server) routes() http.Handler {
 
 	// The live page asks for news every second or so.
 	logged := accessLog(s.cfg.log, func(r *http.Request) bool { return r.URL.Path == livePath+"data.json" })
-	ws := s.agent.Handler("/ws", logged(http.HandlerFunc(s.socket)))
 	rest := logged(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		boundBody(w, r)
-		if r.URL.Path == "/ws" {
-			ws.ServeHTTP(w, r)
+		if r.URL.Path == socketPath && apmws.IsHandshake(r) {
+			socket.ServeHTTP(w, r)
 			return
 		}
 		rest.ServeHTTP(w, r)

@@ -7,27 +7,29 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"time"
 
+	"github.com/newrelic/go-agent/v3/newrelic"
 	"github.com/rs/zerolog"
 	"go.elastic.co/apm/v2"
 
 	"github.com/apmws/go-apmws/apmws"
 	"github.com/apmws/go-apmws/exporters/elasticws"
 	"github.com/apmws/go-apmws/exporters/livews"
+	"github.com/apmws/go-apmws/exporters/newrelicws"
 )
 
 // server is a chat server that runs. It owns all its parts.
 type server struct {
-	cfg     config
-	agent   *apmws.Agent
-	live    http.Handler
-	tracer  *apm.Tracer // nil: no Elastic
-	hub     *hub
-	bus     *bus
-	billing *billing
-	tokens  tokens
+	cfg      config
+	agent    *apmws.Agent
+	live     http.Handler
+	tracer   *apm.Tracer           // nil: no Elastic
+	newRelic *newrelic.Application // nil: no New Relic
+	hub      *hub
+	bus      *bus
+	billing  *billing
+	tokens   tokens
 
 	messageName apmws.NameFunc
 
@@ -73,26 +75,29 @@ func (s *server) startParts(ctx context.Context) (err error) {
 	return s.listen(ctx)
 }
 
-// startAgent makes the apmws agent: the live page always, Elastic when asked.
-func (s *server) startAgent() error {
+// startAgent makes the apmws agent: the live page always, Elastic and New Relic
+// when asked, of which the first one's ids are those of the log.
+func (s *server) startAgent() (err error) {
 	view := livews.New(livews.Options{})
 	s.live = view
 	exporters := []apmws.Exporter{view}
 	if s.cfg.elastic == "" {
 		s.cfg.log.Info().Msg("Elastic is off: ELASTIC_APM_SERVER_URL is not set")
 	} else {
-		tracer, err := apm.NewTracerOptions(apm.TracerOptions{
-			ServiceName: s.cfg.service, ServiceEnvironment: s.cfg.environment,
-		})
-		if err != nil {
-			if withURL := new(url.Error); errors.As(err, &withURL) {
-				err = withURL.Err // without the URL, which may hold a password
-			}
-			return fmt.Errorf("elastic: %w", err)
+		if s.tracer, err = s.cfg.elasticTracer(); err != nil {
+			return err
 		}
-		s.tracer = tracer
 		s.cfg.log.Info().Str("url.full", withoutSecrets(s.cfg.elastic)).Msg("Elastic is on")
-		exporters = append(exporters, elasticws.New(tracer))
+		exporters = append(exporters, elasticws.New(s.tracer))
+	}
+	if s.cfg.newRelic == "" {
+		s.cfg.log.Info().Msg("New Relic is off: NEW_RELIC_LICENSE_KEY is not set")
+	} else {
+		if s.newRelic, err = s.cfg.newRelicApp(); err != nil {
+			return err
+		}
+		s.cfg.log.Info().Msg("New Relic is on")
+		exporters = append(exporters, newrelicws.New(s.newRelic))
 	}
 	s.agent = apmws.New(apmws.Options{
 		Exporters: exporters,

@@ -11,7 +11,8 @@ import (
 const (
 	closeGrace   = 2 * time.Second // for peers to answer the close frame
 	requestGrace = 1 * time.Second // for ordinary requests
-	reportGrace  = 4 * time.Second // for the exporters to send what they have
+	reportGrace  = 3 * time.Second // for the exporters to hand over what they have
+	sendGrace    = 2 * time.Second // for the vendors' agents to send it
 	partGrace    = 1 * time.Second // for each of the other parts
 )
 
@@ -26,7 +27,8 @@ func (s *server) shutdown() {
 			defer cancel()
 			stopped <- s.http.Shutdown(ctx) // closes the listener first
 		}()
-		s.hub.shutdown(closeGrace)
+		s.hub.close(closeGrace)
+		s.awaitEnds(requestGrace)
 		s.cancel() // a live page that is being watched is a request without an end
 		if err := <-stopped; err != nil {
 			s.http.Close()
@@ -36,9 +38,7 @@ func (s *server) shutdown() {
 	// so that of several parts that hang only the slowest counts.
 	var parts sync.WaitGroup
 	defer parts.Wait()
-	if s.agent != nil {
-		parts.Go(s.report)
-	}
+	parts.Go(s.report)
 	if s.billing != nil {
 		parts.Go(func() { s.complain("billing", s.billing.close()) })
 	}
@@ -47,16 +47,36 @@ func (s *server) shutdown() {
 	}
 }
 
-// report lets the exporters send what they have.
+// awaitEnds waits until the agent knows of no open connection, so that all ends
+// are in what it reports. A message that is still being handled, or a peer that
+// goes on sending, keeps one open for longer than that.
+func (s *server) awaitEnds(grace time.Duration) {
+	deadline := time.Now().Add(grace)
+	for len(s.agent.Connections()) > 0 && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// report lets the exporters hand over what they have, and then the vendors'
+// agents send it.
 func (s *server) report() {
-	ctx, cancel := context.WithTimeout(context.Background(), reportGrace)
-	defer cancel()
-	s.complain("telemetry", s.agent.Shutdown(ctx))
+	if s.agent != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), reportGrace)
+		defer cancel()
+		s.complain("telemetry", s.agent.Shutdown(ctx))
+	}
+	var vendors sync.WaitGroup
+	defer vendors.Wait()
 	if s.tracer != nil {
-		s.complain("elastic", within(partGrace, func() error {
-			s.tracer.Close()
-			return nil
-		}))
+		vendors.Go(func() {
+			s.complain("elastic", within(sendGrace, func() error {
+				s.tracer.Close()
+				return nil
+			}))
+		})
+	}
+	if s.newRelic != nil {
+		vendors.Go(func() { s.newRelic.Shutdown(sendGrace) })
 	}
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -12,85 +11,72 @@ import (
 	"github.com/apmws/go-apmws/apmws"
 )
 
-const maxMessage = 64 << 10 // bytes
+const (
+	socketPath = "/ws"
+	maxMessage = 64 << 10 // bytes
+)
 
-// socket serves one connection, from the handshake to the end.
-func (s *server) socket(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		writeError(w, http.StatusMethodNotAllowed, "use GET")
-		return
-	}
-	conn := apmws.FromContext(r.Context())
-	if s.rebound(r) {
-		conn.SetRefusalReason("origin")
-		writeError(w, http.StatusForbidden, wrongHost)
-		return
-	}
-	user, ok := s.authenticate(w, r)
-	if !ok {
-		return
-	}
-	if !s.hub.enter() {
-		conn.SetRefusalReason("draining")
-		w.Header().Set("Retry-After", "1")
-		writeError(w, http.StatusServiceUnavailable, goingAway)
-		return
-	}
-	defer s.hub.leave()
+// socket serves the connections: level 3 of apmws, so what follows is all that
+// is the chat's own about them.
+func (s *server) socket() http.Handler {
+	return s.agent.Endpoint(socketPath, apmws.EndpointOptions{
+		// The check of the Origin header is gorilla's: no other site's pages.
+		Upgrader: websocket.Upgrader{Subprotocols: []string{bearer}, HandshakeTimeout: writeWait, Error: refuse},
 
-	// The check of the Origin header is gorilla's: no other site's pages.
-	upgrader := websocket.Upgrader{Subprotocols: []string{bearer}, HandshakeTimeout: writeWait, Error: refuseUpgrade}
-	ws, err := upgrader.Upgrade(w, r, nil)
-	if err != nil {
-		return // refuseUpgrade has answered
-	}
-	m := newMember(user, conn, ws)
-	written := make(chan struct{})
-	defer func() { <-written }()
-	defer close(m.gone)
-	defer ws.Close()
-	go func() {
-		defer close(written)
-		m.write(r.Context(), s.cfg.heartbeat)
-	}()
-	s.hub.add(m)
-	defer s.hub.remove(m)
-
-	s.expectPongs(ws)
-	ws.SetReadLimit(maxMessage)
-	err = apmws.Serve(r.Context(), ws, func(ctx context.Context, message apmws.Message) error {
-		return s.handle(ctx, m, message)
+		Authenticate: s.authenticate,
+		Connect:      s.connect,
+		Message: func(ctx context.Context, message apmws.Message) error {
+			return s.handle(ctx, memberOf(ctx), message)
+		},
+		Close:        func(ctx context.Context, _ *apmws.Conn, _ error) { s.hub.remove(memberOf(ctx)) },
+		ReadLimit:    maxMessage,
+		WriteTimeout: writeWait,
 	})
-	if errors.Is(err, websocket.ErrReadLimit) {
-		linger(ws)
+}
+
+type memberKey struct{}
+
+func memberOf(ctx context.Context) *member { return ctx.Value(memberKey{}).(*member) }
+
+// connect makes the member of a connection that is open, and has its messages
+// written until that ends. ctx is cancelled then.
+func (s *server) connect(ctx context.Context, conn *apmws.Conn) (context.Context, error) {
+	m := newMember(conn, ctx.Done())
+	if !s.hub.add(m) {
+		return ctx, apmws.Close(websocket.CloseGoingAway, goingAway)
 	}
+	m.expectPongs(s.cfg.heartbeat)
+	go m.write(ctx, s.cfg.heartbeat)
+	return context.WithValue(ctx, memberKey{}, m), nil
+}
+
+// refuse answers a handshake that authenticate refuses, or that gorilla does:
+// what is no proper one, or comes from another site's page.
+func refuse(w http.ResponseWriter, r *http.Request, status int, reason error) {
+	text := reason.Error()
+	if p := new(problem); errors.As(reason, &p) {
+		text = p.text
+	}
+	switch status {
+	case http.StatusUnauthorized:
+		challenge := `Bearer realm="chat"`
+		if tokenOf(r) != "" {
+			challenge += `, error="invalid_token"`
+		}
+		w.Header().Set("WWW-Authenticate", challenge)
+	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", http.MethodGet)
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+	case http.StatusInternalServerError:
+		text = somethingWrong // the reason is in the log
+	}
+	writeError(w, status, text)
 }
 
 // expectPongs gives the peer up that leaves three pings without a pong.
-func (s *server) expectPongs(ws *websocket.Conn) {
-	extend := func(string) error { return ws.SetReadDeadline(time.Now().Add(3 * s.cfg.heartbeat)) }
+func (m *member) expectPongs(heartbeat time.Duration) {
+	extend := func(string) error { return m.ws.SetReadDeadline(time.Now().Add(3 * heartbeat)) }
 	_ = extend("") // fails when the connection is closed, which reading will tell
-	ws.SetPongHandler(extend)
-}
-
-// refuseUpgrade answers what is no proper handshake, or comes from another
-// site's page.
-func refuseUpgrade(w http.ResponseWriter, _ *http.Request, status int, reason error) {
-	w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455, section 4.4
-	writeError(w, status, reason.Error())
-}
-
-// linger lets the peer read the close frame that has been sent. A socket that
-// is closed while bytes of the peer wait in it resets the connection, and then
-// the frame is lost on its way.
-func linger(ws *websocket.Conn) {
-	const patience, rest = time.Second, 4 << 20
-	raw := ws.NetConn()
-	if half, ok := raw.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-	}
-	if raw.SetReadDeadline(time.Now().Add(patience)) == nil {
-		_, _ = io.Copy(io.Discard, io.LimitReader(raw, rest))
-	}
+	m.ws.SetPongHandler(extend)
 }

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/newrelic/go-agent/v3/newrelic"
+	"go.elastic.co/apm/v2"
+)
+
+// elasticTracer starts Elastic's agent, which reads its own variables.
+func (cfg config) elasticTracer() (*apm.Tracer, error) {
+	tracer, err := apm.NewTracerOptions(apm.TracerOptions{ServiceName: cfg.service, ServiceEnvironment: cfg.environment})
+	if err != nil {
+		if withURL := new(url.Error); errors.As(err, &withURL) {
+			err = withURL.Err // without the URL, which may hold a password
+		}
+		return nil, fmt.Errorf("elastic: %w", err)
+	}
+	return tracer, nil
+}
+
+// newRelicApp starts New Relic's agent, which reads its own variables. It connects
+// by itself, and drops what there is before.
+func (cfg config) newRelicApp() (*newrelic.Application, error) {
+	app, err := newrelic.NewApplication(
+		newrelic.ConfigAppName(cfg.service), // unless the variable says another
+		newrelic.ConfigFromEnvironment(),
+		newrelic.ConfigLicense(cfg.newRelic),
+		func(agent *newrelic.Config) { agent.Logger = newRelicLog{cfg.log} },
+		cfg.newRelicOption,
+	)
+	if err != nil {
+		return nil, fmt.Errorf("new relic: %w", err)
+	}
+	return app, nil
+}
