@@ -76,7 +76,9 @@ type MessageOptions struct {
 	TraceContext func(typ MessageType, payload []byte) (traceparent, tracestate string)
 
 	// ContinueTrace makes a message's transaction the child of the trace context
-	// found in it. By default it is a trace of its own with a link.
+	// found in it. By default it is a trace of its own with a link. It is for
+	// peers that are trusted: they decide then which messages are sampled, and
+	// for how many each counts.
 	ContinueTrace bool
 
 	// LogLevel returns the level of the "websocket message" line of a message

@@ -38,6 +38,7 @@ type Conn struct {
 	bytesReceived, bytesSent       atomic.Int64
 	rtt                            atomic.Int64 // ns, 0: unknown
 	recent                         atomic.Pointer[recent]
+	serving                        atomic.Pointer[servedConn] // nil: no Serve runs
 
 	mu         sync.Mutex
 	state      connState
@@ -49,7 +50,6 @@ type Conn struct {
 	proto      string  // the negotiated subprotocol, as far as it may be recorded
 	ending     *ending // nil: nothing is known of the end yet
 	pings      *pings
-	serving    *servedConn   // nil: no Serve runs
 	postponed  *postponedEnd // the end waits for the handler's panic
 }
 
@@ -203,7 +203,7 @@ func (c *Conn) pingSent(payload uint64) {
 	c.mu.Unlock()
 	if lost {
 		c.route.counters.pingsUnanswered.Add(1)
-		c.happened(pingLost, "", 0)
+		c.happened(pingLost, 0)
 	}
 }
 
@@ -228,7 +228,7 @@ func (c *Conn) pongReceived(payload uint64) {
 	if ok {
 		c.rtt.Store(max(1, int64(rtt)))
 		c.route.pingRTT.record(c.shard, rtt)
-		c.happened(pongCame, "", rtt)
+		c.happened(pongCame, rtt)
 	}
 }
 

@@ -34,21 +34,23 @@ type Exporter interface {
 // ConnSpan is an exporter's handle of one connection.
 type ConnSpan interface {
 	// Opened ends the CONNECT transaction: the connection was accepted or
-	// refused. It is called once. After a refusal nothing else is called.
+	// refused. It is called at most once: never when the exporter is left out at
+	// that moment. After a refusal nothing else is called.
 	Opened(end OpenEnd)
 	// StartMessage starts a Message transaction: a trace of its own that is
 	// linked to CONNECT, or substitutes a link with attributes. ctx is the
 	// connection's context or one derived from it. A nil MessageSpan means that
 	// the message is not recorded.
 	StartMessage(ctx context.Context, start MessageStart) (context.Context, MessageSpan)
-	// End records the DISCONNECT transaction, at most once. Messages in hand
-	// may end after it.
+	// End records the DISCONNECT transaction, at most once. Messages in hand may
+	// end after it, and those that are Late start after it, too.
 	End(end ConnEnd)
 }
 
 // MessageSpan is an exporter's handle of one message.
 type MessageSpan interface {
-	// End is called once, from any goroutine.
+	// End is called at most once, from any goroutine: never when the exporter is
+	// left out at that moment.
 	End(end MessageEnd)
 }
 
@@ -210,8 +212,9 @@ type MessageStart struct {
 	// weight of that trace instead.
 	Weight float64
 	// Late says that the message has been handled already, and is recorded since
-	// it failed or was slow: End follows at once, and there are no spans. A back
-	// end that cannot be told a start in the past substitutes an attribute.
+	// it failed or was slow: End follows at once, there are no spans, and Continue
+	// is false. A back end that cannot be told a start in the past substitutes an
+	// attribute.
 	Late bool
 	// Remote is the trace context that came in the message, if any. It is
 	// linked; with Continue the transaction becomes its child.
@@ -223,6 +226,9 @@ type MessageStart struct {
 
 // MessageEnd says how the handling of a message ended.
 type MessageEnd struct {
+	// Time is the start plus what the handler took. What the exporters took to
+	// start is not in it, so that messages which are recorded look as fast as
+	// those which are not.
 	Time    time.Time
 	Result  string // ok, error, panic or timeout
 	Outcome Outcome

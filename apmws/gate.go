@@ -1,7 +1,6 @@
 package apmws
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -26,8 +25,7 @@ type gate struct {
 	ticking atomic.Bool
 	shut    atomic.Bool
 
-	mu      sync.Mutex // held by a tick
-	changed func(blocked bool)
+	changed func(blocked bool) // may take its time, and must not panic
 }
 
 const gateShards = 8
@@ -47,22 +45,21 @@ func (g *gate) enter(shard int) *atomic.Int64 {
 }
 
 func (g *gate) tick() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	younger := g.younger.Load()
 	older := 1 - younger
 	blocked := g.calls(older) > 0
 	if !blocked {
 		g.younger.Store(older)
 	}
-	if g.shut.Swap(blocked) != blocked {
+	changed := g.shut.Swap(blocked) != blocked
+	if blocked || g.calls(younger) > 0 {
+		time.AfterFunc(blockedAfter, g.tick)
+	} else {
+		g.ticking.Store(false)
+	}
+	if changed {
 		g.changed(blocked)
 	}
-	if !blocked && g.calls(younger) == 0 {
-		g.ticking.Store(false)
-		return
-	}
-	time.AfterFunc(blockedAfter, g.tick)
 }
 
 // calls returns how many of a generation are under way.

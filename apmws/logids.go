@@ -13,7 +13,7 @@ func (c *multiConn) logIDs(e *zerolog.Event) {
 	}
 	later := false
 	for i := range c.spans {
-		later = c.spans[i].member.logIDs(e, c.spans[i].span, later) || later
+		later = c.spans[i].member.logIDs(e, c.spans[i].span, c.shard, later) || later
 	}
 }
 
@@ -24,19 +24,23 @@ func (h *handles) logIDs(e *zerolog.Event) {
 	}
 	later := false
 	for i := range h.n {
-		later = h.at(i).member.logIDs(e, h.at(i).span, later) || later
+		later = h.at(i).member.logIDs(e, h.at(i).span, h.shard, later) || later
 	}
 }
 
 // logIDs writes the fields by which the exporter's back end finds a line, under
 // its own prefix when those of another are there already. It reports whether
 // there were any.
-func (m *member) logIDs(e *zerolog.Event, handle any, later bool) (written bool) {
+func (m *member) logIDs(e *zerolog.Event, handle any, shard int, later bool) (written bool) {
 	id, ok := handle.(Identifier)
 	if !ok || m.off() {
 		return false
 	}
-	defer m.contain()
+	call := m.gate.enter(shard)
+	if call == nil {
+		return false
+	}
+	defer m.leave(call)
 	correlator, ok := m.exporter.(LogCorrelator)
 	if !ok {
 		if later {

@@ -41,6 +41,7 @@ type Transaction struct {
 	inner liveScope // what scope.live points to
 
 	conn   *Conn
+	name   *messageName
 	start  time.Time
 	begun  time.Duration // monotonic, after the exporters have started theirs
 	typ    MessageType
@@ -50,7 +51,7 @@ type Transaction struct {
 	own    []slog.Attr // the application's, as the exporters know them
 	spans  handles
 	span   *handles // nil: not recorded, or not yet
-	capped bool     // nor later
+	capped bool     // it was chosen, and there was no room
 	done   atomic.Bool
 }
 
@@ -77,15 +78,15 @@ func StartMessage(ctx context.Context, info MessageInfo) (context.Context, *Tran
 	}
 	name := c.route.names.lookupString(info.Name)
 	raw := ""
-	if name == semconv.Other && c.route.messages.RecordRawNames {
+	if name == c.route.names.other && c.route.messages.RecordRawNames {
 		raw = cutRunes(sanitize(info.Name, 4*maxRawName), maxRawName)
 	}
 	remote := c.agent.remoteContext(info.TraceParent, info.TraceState)
 	tx := &Transaction{
-		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, name: name},
-		conn:  c, typ: info.Type, size: info.Size, raw: raw, remote: remote,
+		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, name: name.name},
+		conn:  c, name: name, typ: info.Type, size: info.Size, raw: raw, remote: remote,
 	}
-	tx.begin(c.choose(name, remote))
+	tx.begin(c.choose(name.name, remote))
 	return &tx.scope, tx
 }
 
@@ -113,8 +114,9 @@ func (tx *Transaction) begin(d decision) {
 	if !d.record || tx.conn.span == nil || tx.conn.wasRefused() {
 		return
 	}
-	live := tx.startSpans(MessageStart{Sampled: d.sampled, Weight: d.weight})
+	live := tx.startSpans(MessageStart{Sampled: d.sampled, Weight: d.weight, Continue: tx.conn.route.messages.ContinueTrace})
 	if tx.span != nil {
+		tx.scope.ids = tx.span
 		tx.inner = liveScope{ctx: live, parent: tx.span}
 		tx.scope.live.Store(&tx.inner)
 	}
@@ -123,8 +125,7 @@ func (tx *Transaction) begin(d decision) {
 // startSpans starts the exporters' transactions.
 func (tx *Transaction) startSpans(start MessageStart) (live context.Context) {
 	c := tx.conn
-	start.Time, start.Name, start.Remote = tx.start, tx.scope.name, tx.remote
-	start.Continue = c.route.messages.ContinueTrace
+	start.Time, start.Name, start.Remote = tx.start, tx.name.name, tx.remote
 	start.User, tx.own = c.identity()
 	scratch := getScratch()
 	start.Attrs = append(tx.appendAttrs(scratch.attrs), tx.own...)
@@ -132,7 +133,6 @@ func (tx *Transaction) startSpans(start MessageStart) (live context.Context) {
 	scratch.put(start.Attrs)
 	if tx.spans.n > 0 {
 		tx.span = &tx.spans
-		tx.scope.ids = tx.span
 	}
 	return live
 }
@@ -159,7 +159,7 @@ func (tx *Transaction) End(err error) {
 	}
 	d := monotonic() - tx.begun
 	tx.scope.live.Store(nil) // before the exporters end it
-	tx.conclude(tx.conn.handled(tx.scope.name, d, err), d)
+	tx.conclude(tx.conn.handled(tx.name, d, err), d)
 }
 
 // handling says how a message was handled.
@@ -184,12 +184,12 @@ func (h *handling) kind() momentKind {
 }
 
 // handled judges and counts a message that has been handled.
-func (c *Conn) handled(name string, d time.Duration, err error) (h handling) {
+func (c *Conn) handled(name *messageName, d time.Duration, err error) (h handling) {
 	h.outcome = OutcomeSuccess
 	if h.result, h.failure = judge(err); h.failure != nil {
 		h.outcome = OutcomeFailure
 	}
-	c.route.messageHandled(c.shard, name, h.outcome, d)
+	name.handled(c.shard, h.outcome, d)
 	return h
 }
 
@@ -197,10 +197,12 @@ func (c *Conn) handled(name string, d time.Duration, err error) (h handling) {
 // message turns out to be worth keeping, and writes the log line.
 func (tx *Transaction) conclude(h handling, d time.Duration) {
 	c := tx.conn
-	if tx.span == nil && c.span != nil && !tx.capped && c.agent.sampler.keeps(h.failure != nil, d) && !c.wasRefused() {
+	if tx.span == nil && c.span != nil && c.agent.sampler.keeps(h.failure != nil, d, tx.capped) && !c.wasRefused() {
+		// The scope does not learn of it: the handler may have left goroutines
+		// behind that use it.
 		tx.startSpans(MessageStart{Sampled: true, Late: true})
 	}
-	if tx.span != nil || h.failure != nil {
+	if tx.span != nil {
 		user, own := c.identity()
 		if h.failure != nil {
 			h.failure.Attrs = append(tx.appendAttrs(make([]slog.Attr, 0, 16)), own...)
@@ -213,13 +215,13 @@ func (tx *Transaction) conclude(h handling, d time.Duration) {
 			Time: tx.start.Add(d), Result: h.result, Outcome: h.outcome, User: user, Failure: h.failure, Attrs: own,
 		})
 	}
-	c.logMessage(tx.scope.name, tx.typ, tx.size, tx.span, d, h)
-	c.happenedAt(tx.start.Sub(c.start)+d, h.kind(), tx.scope.name, d)
+	c.logMessage(tx.name.name, tx.typ, tx.size, tx.span, d, h)
+	c.happenedAt(tx.start.Sub(c.start)+d, h.kind(), tx.name.name, d)
 }
 
 // EndOnPanic ends the transaction with the result panic when the goroutine is
-// panicking, and raises the panic again. Otherwise it does nothing. It must be
-// deferred directly:
+// panicking, and raises the panic again. Otherwise it does nothing, also when the
+// goroutine ends by runtime.Goexit. It must be deferred directly:
 //
 //	ctx, tx := apmws.StartMessage(ctx, info)
 //	defer tx.EndOnPanic()

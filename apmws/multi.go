@@ -7,6 +7,7 @@ import (
 	"path"
 	"reflect"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +42,8 @@ type member struct {
 	mu        sync.Mutex
 	recent    int // faults in a row
 	lastFault time.Duration
-	blocks    int // times that it was blocked
+	blocks    int       // times that it was blocked
+	drops     []Dropped // as it last said
 }
 
 func newMulti(exporters []Exporter, logger *zerolog.Logger) *multi {
@@ -123,6 +125,7 @@ func (m *member) blocked(now bool) {
 	if !now {
 		return
 	}
+	defer func() { _ = recover() }() // of the logger, on a goroutine of the runtime's
 	m.mu.Lock()
 	m.blocks++
 	first := m.blocks == 1
@@ -202,22 +205,28 @@ func (m *multi) Dropped() []Dropped {
 	return all
 }
 
-// dropped returns what the exporter itself counts.
-func (m *member) dropped() (all []Dropped) {
-	reporter, ok := m.exporter.(DropReporter)
-	if !ok {
-		return nil
+// dropped returns what the exporter itself counts, or has counted when it was
+// last able to say.
+func (m *member) dropped() []Dropped {
+	if reporter, ok := m.exporter.(DropReporter); ok {
+		if call := m.gate.enter(0); call != nil { // one that is off still counts
+			m.askDropped(call, reporter)
+		}
 	}
-	call := m.gate.enter(0) // one that is off still counts
-	if call == nil {
-		return nil
-	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.drops
+}
+
+func (m *member) askDropped(call *atomic.Int64, reporter DropReporter) {
 	defer m.leave(call)
-	for _, d := range reporter.Dropped() {
-		d.Exporter = m.name
-		all = append(all, d)
+	drops := slices.Clone(reporter.Dropped())
+	for i := range drops {
+		drops[i].Exporter = m.name
 	}
-	return all
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.drops = drops
 }
 
 func (m *multi) Flush(ctx context.Context) error {
@@ -291,6 +300,9 @@ func (m *multi) StartConn(ctx context.Context, shard int, start ConnStart) (cont
 	for _, x := range m.members {
 		call := x.enter(shard)
 		if call == nil {
+			if !x.off() {
+				c.spans = append(c.spans, memberConn{member: x})
+			}
 			continue
 		}
 		var span ConnSpan

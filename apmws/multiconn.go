@@ -11,9 +11,20 @@ type multiConn struct {
 	shard int // of the members' gates
 }
 
+// memberConn has no span when the exporter was blocked when the connection began:
+// what it misses of it is still counted.
 type memberConn struct {
 	member *member
 	span   ConnSpan
+}
+
+// enter begins a call for an event.
+func (x *memberConn) enter(shard int) (call *atomic.Int64) {
+	if x.span == nil {
+		x.member.missed.Add(1)
+		return nil
+	}
+	return x.member.enter(shard)
 }
 
 func (c *multiConn) Opened(end OpenEnd) {
@@ -22,7 +33,7 @@ func (c *multiConn) Opened(end OpenEnd) {
 	}
 	for i := len(c.spans) - 1; i >= 0; i-- {
 		x := &c.spans[i]
-		if call := x.member.enter(c.shard); call != nil {
+		if call := x.enter(c.shard); call != nil {
 			x.opened(call, end)
 		}
 	}
@@ -39,7 +50,7 @@ func (c *multiConn) End(end ConnEnd) {
 	}
 	for i := len(c.spans) - 1; i >= 0; i-- {
 		x := &c.spans[i]
-		if call := x.member.enter(c.shard); call != nil {
+		if call := x.enter(c.shard); call != nil {
 			x.end(call, end)
 		}
 	}
@@ -54,7 +65,7 @@ func (c *multiConn) StartMessage(ctx context.Context, start *MessageStart, h *ha
 	h.shard = c.shard
 	for i := range c.spans {
 		x := &c.spans[i]
-		call := x.member.enter(c.shard)
+		call := x.enter(c.shard)
 		if call == nil {
 			continue
 		}

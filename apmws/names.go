@@ -1,6 +1,10 @@
 package apmws
 
-import "github.com/apmws/go-apmws/apmws/semconv"
+import (
+	"time"
+
+	"github.com/apmws/go-apmws/apmws/semconv"
+)
 
 // MessageType is the type of a data message: the opcode of its first frame
 // (RFC 6455, section 5.2), with the values that gorilla/websocket uses.
@@ -47,14 +51,7 @@ func newNames(registered []string) names {
 	return set
 }
 
-// lookup returns the registered name equal to name, or _OTHER.
-func (n names) lookup(name []byte) string {
-	if registered, ok := n[string(name)]; ok {
-		return registered
-	}
-	return semconv.Other
-}
-
+// lookupString returns the registered name equal to name, or _OTHER.
 func (n names) lookupString(name string) string {
 	if registered, ok := n[name]; ok {
 		return registered
@@ -62,21 +59,74 @@ func (n names) lookupString(name string) string {
 	return semconv.Other
 }
 
+// messageName is a registered name, or _OTHER, with how long its messages took.
+type messageName struct {
+	name              string
+	success, failures histogram
+}
+
+// handled records the handling of one message.
+func (n *messageName) handled(shard int, outcome Outcome, d time.Duration) {
+	if outcome == OutcomeSuccess {
+		n.success.record(shard, d)
+	} else {
+		n.failures.record(shard, d)
+	}
+}
+
+// messageNames are a route's registered names. Lookups do not allocate.
+type messageNames struct {
+	registered map[string]*messageName
+	other      *messageName
+}
+
+func newMessageNames(registered []string) messageNames {
+	n := messageNames{
+		registered: make(map[string]*messageName, len(registered)),
+		other:      &messageName{name: semconv.Other},
+	}
+	n.registered[semconv.Other] = n.other
+	n.add(registered)
+	return n
+}
+
+func (n *messageNames) add(names []string) {
+	for _, name := range names {
+		if n.registered[name] == nil {
+			n.registered[name] = &messageName{name: name}
+		}
+	}
+}
+
+func (n *messageNames) lookup(name []byte) *messageName {
+	if known := n.registered[string(name)]; known != nil {
+		return known
+	}
+	return n.other
+}
+
+func (n *messageNames) lookupString(name string) *messageName {
+	if known := n.registered[name]; known != nil {
+		return known
+	}
+	return n.other
+}
+
 // nameOf names a message among the registered names; raw is its unregistered
 // name, when that is to be kept.
-func (c *Conn) nameOf(m Message, registered names) (name, raw string) {
+func (c *Conn) nameOf(m Message, names *messageNames) (name *messageName, raw string) {
 	opts := &c.route.messages
+	name = names.other
 	if opts.Name == nil {
-		return semconv.Other, ""
+		return name, ""
 	}
-	name = semconv.Other
 	defer c.agent.containCallback()
 	scratch := getNameBuffer()
 	// What comes back may be the application's memory, the payload's even: only
 	// the buffer that was handed out goes back to the pool.
 	given := opts.Name(scratch.buf[:0], m.Type, m.Data)
-	name = registered.lookup(given)
-	if name == semconv.Other && opts.RecordRawNames {
+	name = names.lookup(given)
+	if name == names.other && opts.RecordRawNames {
 		raw = cutRunes(sanitize(string(given[:min(len(given), 4*maxRawName)]), 4*maxRawName), maxRawName)
 	}
 	scratch.put()

@@ -44,10 +44,11 @@ const (
 const slowWrite = 100 * time.Millisecond
 
 // happened notes an event that took d.
-func (c *Conn) happened(kind momentKind, name string, d time.Duration) {
-	c.happenedAt(time.Since(c.start), kind, name, d)
+func (c *Conn) happened(kind momentKind, d time.Duration) {
+	c.happenedAt(time.Since(c.start), kind, "", d)
 }
 
+// happenedAt notes an event of that name, now being the time since the start.
 func (c *Conn) happenedAt(now time.Duration, kind momentKind, name string, d time.Duration) {
 	if c.span == nil && c.agent.logger == nil {
 		return // nobody would learn of it
@@ -73,18 +74,19 @@ func (c *Conn) happenedAt(now time.Duration, kind momentKind, name string, d tim
 
 // past describes what has happened, the newest first.
 func (c *Conn) past() string {
-	now := time.Since(c.start).Truncate(time.Millisecond) // as the moments are
 	var b strings.Builder
+	var now time.Duration
 	if r := c.recent.Load(); r != nil {
 		r.mu.Lock()
+		now = time.Since(c.start).Truncate(time.Millisecond) // as the moments are
 		for i := r.n - 1; i >= 0 && i >= r.n-maxMoments && b.Len() < maxPast; i-- {
 			m := &r.moments[i%maxMoments]
 			m.describe(&b)
-			b.WriteString(", " + roughly(now-time.Duration(m.at)*time.Millisecond) + " ago; ")
+			b.WriteString(", " + roughly(max(0, now-time.Duration(m.at)*time.Millisecond)) + " ago; ")
 		}
 		r.mu.Unlock()
 	}
-	b.WriteString("handshake " + roughly(now) + " ago")
+	b.WriteString("handshake " + roughly(max(now, time.Since(c.start).Truncate(time.Millisecond))) + " ago")
 	return b.String()
 }
 

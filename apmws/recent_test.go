@@ -35,7 +35,7 @@ func TestPast(t *testing.T) {
 		c.pingSent(1)
 		time.Sleep(40 * time.Millisecond)
 		c.pongReceived(1)
-		c.happened(writeBlocked, "", 5100*time.Millisecond)
+		c.happened(writeBlocked, 5100*time.Millisecond)
 		handle("chat.say", 0, context.DeadlineExceeded)
 		handle("secret-made-up-name", 0, nil)
 		time.Sleep(2500 * time.Millisecond)
@@ -101,7 +101,7 @@ func TestPastConcurrently(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range each {
-				c.happened(pongCame, "", time.Millisecond)
+				c.happened(pongCame, time.Millisecond)
 				c.past()
 			}
 		})

@@ -43,8 +43,8 @@ func TestNameFuncReturnsPayload(t *testing.T) {
 	c2 := &Conn{agent: agent, route: agent.route("/json")}
 	for range 1000 { // pools may forget; under -race they do on purpose
 		payload := []byte("my secret payload, being handled")
-		c1.nameOf(Message{Type: 1, Data: payload}, c1.route.names)
-		c2.nameOf(Message{Type: 1, Data: []byte(`{"type":"CORRUPTED"}`)}, c2.route.names)
+		c1.nameOf(Message{Type: 1, Data: payload}, &c1.route.names)
+		c2.nameOf(Message{Type: 1, Data: []byte(`{"type":"CORRUPTED"}`)}, &c2.route.names)
 		if string(payload) != "my secret payload, being handled" {
 			t.Fatalf("another connection's message became %q", payload)
 		}

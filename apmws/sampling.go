@@ -1,27 +1,34 @@
 package apmws
 
 import (
+	"math"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/apmws/go-apmws/apmws/semconv"
 )
 
 // Sampling decides which messages become transactions, before any exporter is
 // called: a message that is not chosen costs what counting it costs. Counters
-// and histograms stay exact, and so do connections: every handshake and every
-// end is a transaction.
+// and histograms stay exact. Handshakes and ends of connections are not affected.
 //
-// A message that failed, panicked, timed out or was slow is kept in any case. If
+// A message that failed, panicked, timed out or was slow is kept all the same. If
 // it was not chosen before, its transaction is made when it has been handled,
 // with its true start and duration where the back end takes those, and without
 // spans, since nobody was told to make any.
 //
 // What is chosen carries its weight, so that estimates are right on average:
 // Elastic counts a message that was chosen at a rate of 0.01 a hundred times and
-// one that was kept for its failure alone not at all. A message that continues a
-// trace (MessageOptions.ContinueTrace) is chosen when that trace was.
+// one that was kept for its failure alone not at all. The exporters' own samplers
+// are not asked, even about a rate of 1.
+//
+// A message that continues a trace (MessageOptions.ContinueTrace) is chosen when
+// its sender says that the trace is sampled.
 type Sampling struct {
-	// Rate is the share of messages that are chosen at random, from 0 to 1.
+	// Rate is the share of messages that are chosen at random, from 0, which
+	// chooses none, to 1.
 	Rate float64
 
 	// Names holds the rates of messages with a rate of their own, by their
@@ -31,19 +38,22 @@ type Sampling struct {
 	// Slow is how long a message must take to be kept for that. 0: none is.
 	Slow time.Duration
 
-	// MaxPerSecond bounds the transactions of messages, whatever they are kept
-	// for: in an incident everything may fail. Those beyond are counted as
-	// dropped, by the reason "rate_cap", and missing in estimates. 0: no bound.
+	// MaxPerSecond bounds the transactions of messages: in an incident everything
+	// may fail. Those that are chosen get at most half of it, so that there is
+	// room for failures. Those beyond are counted as dropped, by the reason
+	// "rate_cap", and missing in estimates. 0: no bound.
 	MaxPerSecond int
 }
 
 // sampler is Sampling, ready for use. A nil sampler leaves every decision to the
 // exporters.
 type sampler struct {
-	rate  headRate
-	names map[string]headRate
-	slow  time.Duration
-	limit rateCap
+	rate   headRate
+	names  map[string]headRate
+	slow   time.Duration
+	chosen rateCap // of those that are chosen
+	all    rateCap // of these and those that are kept
+	capped atomic.Int64
 }
 
 // headRate is a sampling rate.
@@ -66,18 +76,22 @@ func newHeadRate(rate float64) headRate {
 
 func (r headRate) chooses() bool { return r.always || r.below > 0 && rand.Uint64() < r.below }
 
-// newSampler warns of rates that are none.
+// newSampler warns of what cannot be meant.
 func (a *Agent) newSampler(opts *Sampling) *sampler {
 	if opts == nil {
 		return nil
 	}
+	perSecond := uint32(min(max(0, opts.MaxPerSecond), math.MaxInt32))
 	s := &sampler{
-		rate: newHeadRate(opts.Rate), names: make(map[string]headRate, len(opts.Names)),
-		slow: opts.Slow, limit: rateCap{perSecond: uint32(min(max(0, opts.MaxPerSecond), 1<<31))},
+		rate: newHeadRate(opts.Rate), names: make(map[string]headRate, len(opts.Names)), slow: opts.Slow,
+		chosen: rateCap{perSecond: (perSecond + 1) / 2}, all: rateCap{perSecond: perSecond},
 	}
 	a.checkRate("", opts.Rate)
 	for name, rate := range opts.Names {
 		a.checkRate(name, rate)
+		if a.logger != nil && !a.registers(name) {
+			a.logger.Warn().Str(labelMessageName, name).Msg("websocket sampling rate of a name that is not registered")
+		}
 		s.names[name] = newHeadRate(rate)
 	}
 	return s
@@ -91,10 +105,23 @@ func (a *Agent) checkRate(name string, rate float64) {
 		Msg("websocket sampling rate is not between 0 and 1")
 }
 
+// registers reports whether a message of any route can have that name.
+func (a *Agent) registers(name string) bool {
+	if name == semconv.Other || slices.Contains(a.messages.Names, name) {
+		return true
+	}
+	for _, opts := range a.routeOptions {
+		if slices.Contains(opts.Names, name) {
+			return true
+		}
+	}
+	return false
+}
+
 // decision is what is to become of a message.
 type decision struct {
 	record  bool
-	capped  bool // it is not recorded whatever becomes of it
+	capped  bool // it was chosen, and there was no room
 	sampled bool // the agent has decided
 	weight  float64
 }
@@ -125,16 +152,27 @@ func (s *sampler) choose(name string, remote SpanContext) decision {
 		}
 		d.record, d.weight = rate.chooses(), rate.weight
 	}
-	if d.record && !s.limit.allow() {
+	if d.record && !(s.chosen.allow() && s.all.allow()) {
 		d.record, d.capped = false, true
+		s.capped.Add(1)
 	}
 	return d
 }
 
-// keeps reports whether a message that was not chosen is recorded after it has
-// been handled.
-func (s *sampler) keeps(failed bool, d time.Duration) bool {
-	return s != nil && (failed || s.slowly(d)) && s.limit.allow()
+// keeps reports whether a message that is not recorded is worth it now that it
+// has been handled. capped says that there was no room for it before, which has
+// been counted.
+func (s *sampler) keeps(failed bool, d time.Duration, capped bool) bool {
+	if s == nil || !failed && !s.slowly(d) {
+		return false
+	}
+	if s.all.allow() {
+		return true
+	}
+	if !capped {
+		s.capped.Add(1)
+	}
+	return false
 }
 
 // slowly reports whether a message has taken long enough to be kept.
@@ -144,21 +182,19 @@ func (s *sampler) slowly(d time.Duration) bool { return s != nil && s.slow > 0 &
 type rateCap struct {
 	perSecond uint32        // 0: any number
 	window    atomic.Uint64 // the second, and in the lower half how many were allowed
-	refused   atomic.Int64
 }
 
 func (c *rateCap) allow() bool { return c.perSecond == 0 || c.allowAt(monotonic()) }
 
 func (c *rateCap) allowAt(now time.Duration) bool {
-	second := uint64(now/time.Second) + 1
+	second := uint32(now/time.Second) + 1 // 0 is before the first
 	for {
 		old := c.window.Load()
-		next := second << 32
-		if old>>32 >= second {
+		next := uint64(second) << 32
+		if int32(second-uint32(old>>32)) <= 0 && old != 0 {
 			next = old
 		}
 		if uint32(next) >= c.perSecond {
-			c.refused.Add(1)
 			return false
 		}
 		if c.window.CompareAndSwap(old, next+1) {

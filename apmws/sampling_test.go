@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/rs/zerolog"
 
 	"github.com/apmws/go-apmws/apmws/semconv"
 )
@@ -84,6 +87,118 @@ func TestSamplingKeeps(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestSamplingKeepsThroughServe: likewise for messages that Serve handles, also
+// those whose handler never returns.
+func TestSamplingKeepsThroughServe(t *testing.T) {
+	const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	boom := errors.New("boom")
+	for _, test := range []struct {
+		name   string
+		handle func() error
+		result string // empty: not kept
+	}{
+		{"ok", func() error { return nil }, ""},
+		{"slow", func() error { time.Sleep(20 * time.Millisecond); return nil }, "ok"},
+		{"error", func() error { return boom }, "error"},
+		{"panic", func() error { panic("boom") }, "panic"},
+		{"Goexit", goexit, "error"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			agent, r := sampledAgent(&Sampling{Slow: 20 * time.Millisecond}, MessageOptions{
+				Name:         func(dst []byte, _ MessageType, _ []byte) []byte { return append(dst, "chat.say"...) },
+				TraceContext: func(MessageType, []byte) (string, string) { return traceparent, "" },
+			})
+			var began, ended time.Time
+			url := serveWS(t, agent.Endpoint("/ws", EndpointOptions{Message: func(context.Context, Message) error {
+				began = time.Now()
+				defer func() { ended = time.Now() }()
+				return test.handle()
+			}}))
+			conn := dial(t, url, nil)
+			if err := conn.WriteMessage(websocket.TextMessage, []byte("hello")); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")); err != nil {
+				t.Fatal(err)
+			}
+			r.wait(t, "disconnect", 1)
+			messages := agent.Stats().Routes[0].Messages
+			if len(messages) != 1 || messages[0].Name != "chat.say" || messages[0].Duration.Count != 1 ||
+				(messages[0].Outcome == OutcomeFailure) != (test.result != "" && test.result != "ok") {
+				t.Errorf("counted %+v", messages)
+			}
+			begun := r.all("message")
+			if (len(begun) == 1) != (test.result != "") {
+				t.Fatalf("recorded %+v", begun)
+			}
+			if test.result == "" {
+				return
+			}
+			m, e := begun[0].message, r.all("message-end")[0]
+			if !m.Late || m.Weight != 0 || m.Continue || m.Name != "chat.say" || m.Remote.TraceIDString() != traceparent[3:35] || e.result != test.result {
+				t.Errorf("started as %+v, ended %s", m, e.result)
+			}
+			const clocks = time.Millisecond // two of them are read
+			if m.Time.After(began.Add(clocks)) || e.at.Before(ended.Add(-clocks)) {
+				t.Errorf("it was handled from %v to %v, recorded from %v to %v", began, ended, m.Time, e.at)
+			}
+		})
+	}
+}
+
+// TestLateRecordingIsPrivate: a goroutine that the handler has left behind may use
+// the message's context while that is recorded late.
+func TestLateRecordingIsPrivate(t *testing.T) {
+	logger := zerolog.New(io.Discard)
+	agent := New(Options{Exporters: []Exporter{newRecorder()}, Sampling: &Sampling{}, Logger: &logger})
+	c := arriving(agent)
+	var left sync.WaitGroup
+	for range 200 {
+		ctx, tx := StartMessage(c.scope, MessageInfo{})
+		left.Go(func() {
+			for range 10 {
+				zerolog.Ctx(ctx).Info().Msg("goes on")
+				StartSpan(ctx, "query", SpanOptions{})
+			}
+		})
+		tx.End(errors.New("boom"))
+	}
+	left.Wait()
+}
+
+// TestMessagesShareNoLogger: what one handler's goroutine adds to its logger is
+// not on the lines of a later message.
+func TestMessagesShareNoLogger(t *testing.T) {
+	l := newLogged(Options{Exporters: []Exporter{newRecorder()}, Sampling: &Sampling{}})
+	first := true
+	proceed := make(chan struct{})
+	url := serveWS(t, l.Endpoint("/ws", EndpointOptions{Message: func(ctx context.Context, m Message) error {
+		if first {
+			first = false
+			go func() {
+				zerolog.Ctx(ctx).UpdateContext(func(z zerolog.Context) zerolog.Context { return z.Str("tenant", "first") })
+				close(proceed)
+			}()
+			return nil
+		}
+		<-proceed
+		zerolog.Ctx(ctx).Info().Msg("second")
+		return Close(websocket.CloseNormalClosure, "")
+	}}))
+	conn := dial(t, url, nil)
+	for range 2 {
+		if err := conn.WriteMessage(websocket.TextMessage, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeCodeOf(t, conn)
+	for _, line := range l.lines(t) {
+		if line["message"] == "second" && line["tenant"] != nil {
+			t.Errorf("the second message's line is %v", line)
+		}
 	}
 }
 
@@ -250,45 +365,66 @@ func TestSamplingContinuesTraces(t *testing.T) {
 
 // TestRateCap bounds each second.
 func TestRateCap(t *testing.T) {
-	c := &rateCap{perSecond: 10}
-	for second := range 3 {
-		allowed := 0
-		for i := range 25 {
-			if c.allowAt(time.Duration(second)*time.Second + time.Duration(i)*39*time.Millisecond) {
-				allowed++
+	for _, begin := range []time.Duration{0, time.Hour, 1 - time.Hour, (1<<32 - 2) * time.Second} { // of the process, or of a test's clock
+		c := &rateCap{perSecond: 10}
+		for second := range 3 {
+			allowed := 0
+			for i := range 25 {
+				if c.allowAt(begin + time.Duration(second)*time.Second + time.Duration(i)*39*time.Millisecond) {
+					allowed++
+				}
+			}
+			if allowed != 10 {
+				t.Errorf("from %v, second %d: %d allowed", begin, second, allowed)
 			}
 		}
-		if n := c.refused.Load(); allowed != 10 || n != int64(15*(second+1)) {
-			t.Errorf("second %d: %d allowed, %d refused so far", second, allowed, n)
-		}
 	}
+	unbounded := &rateCap{}
 	for range 1000 {
-		if unbounded := (&rateCap{}); !unbounded.allow() {
+		if !unbounded.allow() {
 			t.Fatal("refused without a cap")
 		}
 	}
 }
 
-// TestMaxPerSecond bounds what is chosen and what is kept for its failure; what
-// is refused is counted once.
+// TestMaxPerSecond bounds what is chosen and what is kept for its failure, and
+// keeps room for the latter. What finds none is counted once.
 func TestMaxPerSecond(t *testing.T) {
-	for _, rate := range []float64{0, 1} {
-		agent, r := sampledAgent(&Sampling{Rate: rate, MaxPerSecond: 10}, MessageOptions{})
+	for _, test := range []struct {
+		rate float64
+		err  error
+		most int // in a second
+	}{
+		{1, nil, 5},
+		{1, errors.New("boom"), 10},
+		{0, errors.New("boom"), 10},
+	} {
+		agent, r := sampledAgent(&Sampling{Rate: test.rate, MaxPerSecond: 10}, MessageOptions{})
 		c := arriving(agent)
 		first := monotonic() / time.Second
 		for range 500 {
-			handleOne(c, "chat.say", 0, errors.New("boom"))
+			handleOne(c, "chat.say", 0, test.err)
 		}
 		seconds := int(monotonic()/time.Second - first + 1)
 		n := len(r.all("message"))
-		if n < 10 || n > 10*seconds {
-			t.Errorf("rate %v: %d messages recorded in %d seconds", rate, n, seconds)
+		if n < test.most || n > test.most*seconds {
+			t.Errorf("%+v: %d messages recorded in %d seconds", test, n, seconds)
 		}
-		if d := agent.Stats().Dropped; len(d) != 1 || d[0] != (Dropped{"apmws", "rate_cap", int64(500 - n)}) {
-			t.Errorf("rate %v: dropped %+v", rate, d)
+		chosen := 0
+		for _, e := range r.all("message") {
+			if !e.message.Late {
+				chosen++
+			}
+		}
+		want := int64(500 - n)
+		if test.rate == 1 {
+			want = int64(500 - chosen) // the weight of these is lost, though some failures are kept
+		}
+		if d := agent.Stats().Dropped; len(d) != 1 || d[0] != (Dropped{"apmws", "rate_cap", want}) {
+			t.Errorf("%+v: dropped %+v, want %d", test, d, want)
 		}
 		if m := agent.Stats().Routes[0].Messages; m[0].Duration.Count != 500 {
-			t.Errorf("rate %v: counted %+v", rate, m)
+			t.Errorf("%+v: counted %+v", test, m)
 		}
 	}
 }
@@ -298,7 +434,7 @@ func TestRateCapConcurrently(t *testing.T) {
 	c := &rateCap{perSecond: 1000}
 	var wg sync.WaitGroup
 	var allowed atomic.Int64
-	first := uint64(monotonic() / time.Second)
+	first := monotonic() / time.Second
 	for range 8 {
 		wg.Go(func() {
 			for range 20_000 {
@@ -309,17 +445,30 @@ func TestRateCapConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	seconds := int64(uint64(monotonic()/time.Second) - first + 1)
-	if n := allowed.Load(); n < 1000 || n > 1000*seconds || n+c.refused.Load() != 160_000 {
-		t.Errorf("%d allowed in %d seconds, %d refused", n, seconds, c.refused.Load())
+	seconds := int64(monotonic()/time.Second - first + 1)
+	if n := allowed.Load(); n < 1000 || n > 1000*seconds {
+		t.Errorf("%d allowed in %d seconds", n, seconds)
 	}
 }
 
-// TestSamplingWarnings: a rate that is none is told.
+// TestSamplingWarnings: a rate that is none is told, and one for a name that no
+// message can have.
 func TestSamplingWarnings(t *testing.T) {
-	l := newLogged(Options{Sampling: &Sampling{Rate: 1.5, Names: map[string]float64{"ok": 0.5, "chat.say": -1}}})
-	lines := l.lines(t)
-	if len(lines) != 2 || lines[0]["level"] != "warn" || lines[1]["labels.websocket_message_name"] != "chat.say" {
-		t.Errorf("lines %v", lines)
+	l := newLogged(Options{
+		Messages: MessageOptions{Names: []string{"chat.say"}},
+		Routes:   map[string]MessageOptions{"/rooms/{id}": {Names: []string{"room.say"}}},
+		Sampling: &Sampling{Rate: 1.5, Names: map[string]float64{"room.say": 0.5, "_OTHER": 0, "chat.say": -1, "chat.sya": 1}},
+	})
+	var got []string
+	for _, line := range l.lines(t) {
+		got = append(got, fmt.Sprint(line["level"], " ", line["labels.websocket_message_name"], ": ", line["message"]))
+	}
+	slices.Sort(got)
+	if want := []string{
+		"warn : websocket sampling rate is not between 0 and 1",
+		"warn chat.say: websocket sampling rate is not between 0 and 1",
+		"warn chat.sya: websocket sampling rate of a name that is not registered",
+	}; !slices.Equal(got, want) {
+		t.Errorf("lines %q", got)
 	}
 }

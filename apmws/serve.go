@@ -18,7 +18,8 @@ import (
 type Message struct {
 	Type MessageType
 	// Data is the decoded payload. It is valid until the handler returns; copy
-	// what is to live longer.
+	// what is to live longer. It must not be changed: of a message that failed,
+	// the trace context is looked for in it afterwards.
 	Data []byte
 }
 
@@ -82,16 +83,8 @@ func (c *Conn) serve(mine *servedConn) (end func()) {
 		return func() {}
 	}
 	mine.turn = make(chan struct{}, 1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.serving = mine
-	return func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.serving == mine {
-			c.serving = nil
-		}
-	}
+	c.serving.Store(mine)
+	return func() { c.serving.CompareAndSwap(mine, nil) }
 }
 
 // loop is one call of Serve.
@@ -102,8 +95,7 @@ type loop struct {
 	handle   func(context.Context, Message) error
 	limit    int64            // bytes of a decoded message; 0: none
 	limited  io.LimitedReader // of the message that is being read
-	// unrecorded are the contexts of messages that no exporter records, by name.
-	unrecorded map[string]*scope
+	plain    *scope           // see plainScope
 }
 
 // run reads and handles messages until one of the two ends it.
@@ -186,12 +178,13 @@ func (l *loop) observe(m Message) error {
 	if c == nil {
 		return protect(l.ctx, m, l.handle)
 	}
-	name, raw := c.nameOf(m, c.route.names)
-	d, remote := c.decide(m, name)
+	name, raw := c.nameOf(m, &c.route.names)
+	d, remote := c.decide(m, name.name)
 	if !d.record {
-		return l.observeUnrecorded(m, name, raw, d)
+		return l.observeUnrecorded(m, unrecorded{name, raw, remote, d.capped})
 	}
-	tx := c.newTransaction(l.ctx, m, name, raw, remote)
+	tx := c.newTransaction(l.ctx, m, name, raw)
+	tx.remote = remote
 	tx.begin(d)
 	err := errGoexit
 	defer func() { tx.End(err) }()
@@ -199,69 +192,83 @@ func (l *loop) observe(m Message) error {
 	return err
 }
 
-// decide decides whether the message becomes a transaction now, and if so
-// returns the trace context that came in it.
+// decide decides whether the message becomes a transaction now. The trace context
+// that came in it is only looked for when that matters.
 func (c *Conn) decide(m Message, name string) (d decision, remote SpanContext) {
-	early := c.span != nil && c.route.messages.ContinueTrace // the decision depends on it
-	if early {
+	if c.span == nil {
+		return decision{}, SpanContext{}
+	}
+	continues := c.route.messages.ContinueTrace // the decision depends on it
+	if continues {
 		remote = c.remoteOf(m)
 	}
 	d = c.choose(name, remote)
-	if d.record && !early {
+	if d.record && !continues {
 		remote = c.remoteOf(m)
 	}
 	return d, remote
 }
 
+// unrecorded is what is known of a message that no exporter records yet.
+type unrecorded struct {
+	name   *messageName
+	raw    string
+	remote SpanContext
+	capped bool
+}
+
 // observeUnrecorded handles a message that no exporter records yet, without the
 // cost of a Transaction.
-func (l *loop) observeUnrecorded(m Message, name, raw string, d decision) error {
-	begin := monotonic()
-	s := l.unrecordedScope(name)
+func (l *loop) observeUnrecorded(m Message, u unrecorded) error {
+	s := l.plainScope(u.name.name)
 	err := errGoexit
-	defer func() {
-		l.conclude(m, name, raw, d, monotonic()-begin, err)
-		if s.logger.Load() != nil {
-			delete(l.unrecorded, name) // the handler may have added fields to it
-		}
-	}()
+	begin := monotonic()
+	defer func() { l.conclude(m, &u, begin, err) }()
 	err = protect(s, m, l.handle)
 	return err
 }
 
 // conclude counts and logs a message that has been handled unrecorded, and
 // records it after all when it is worth keeping.
-func (l *loop) conclude(m Message, name, raw string, decided decision, d time.Duration, err error) {
+func (l *loop) conclude(m Message, u *unrecorded, begin time.Duration, err error) {
 	c := l.observed
-	h := c.handled(name, d, err)
-	if decided.capped || h.failure == nil && !c.agent.sampler.slowly(d) {
-		c.logMessage(name, m.Type, len(m.Data), nil, d, h)
-		c.happened(h.kind(), name, d)
+	end := monotonic()
+	d := end - begin
+	h := c.handled(u.name, d, err)
+	if h.failure == nil && !c.agent.sampler.slowly(d) {
+		c.logMessage(u.name.name, m.Type, len(m.Data), nil, d, h)
+		c.happenedAt(end-c.start.Sub(processStart), h.kind(), u.name.name, d)
 		return
 	}
-	tx := c.newTransaction(l.ctx, m, name, raw, c.remoteOf(m))
-	tx.start = time.Now().Add(-d)
+	tx := c.newTransaction(l.ctx, m, u.name, u.raw)
+	tx.start, tx.capped = time.Now().Add(-d), u.capped
+	if tx.remote = u.remote; c.span != nil && !tx.remote.IsValid() && !c.route.messages.ContinueTrace {
+		tx.remote = c.remoteOf(m)
+	}
 	tx.conclude(h, d)
 }
 
-func (c *Conn) newTransaction(ctx context.Context, m Message, name, raw string, remote SpanContext) *Transaction {
+func (c *Conn) newTransaction(ctx context.Context, m Message, name *messageName, raw string) *Transaction {
 	return &Transaction{
-		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, name: name},
-		conn:  c, typ: m.Type, size: len(m.Data), raw: raw, remote: remote,
+		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, name: name.name},
+		conn:  c, name: name, typ: m.Type, size: len(m.Data), raw: raw,
 	}
 }
 
-// unrecordedScope returns the context of a message with that name. Names are
-// registered, so these are few.
-func (l *loop) unrecordedScope(name string) *scope {
-	if s := l.unrecorded[name]; s != nil {
-		return s
+// plainScope returns the context of a message without a transaction. What differs
+// between messages is only for loggers: where there is one, each message has a
+// context of its own, since a goroutine that the handler leaves behind may go on
+// logging with it.
+func (l *loop) plainScope(name string) *scope {
+	if l.plain != nil {
+		return l.plain
 	}
-	if l.unrecorded == nil {
-		l.unrecorded = make(map[string]*scope, 1)
+	c := l.observed
+	s := &scope{Context: l.ctx, conn: c, event: semconv.EventMessage, name: name}
+	// In this order: where there is a logger, the context would make one of it.
+	if c.agent.logger == nil && c.scope.Context.Value(loggerKey) == nil && l.ctx.Value(loggerKey) == nil {
+		l.plain = s
 	}
-	s := &scope{Context: l.ctx, conn: l.observed, event: semconv.EventMessage, name: name}
-	l.unrecorded[name] = s
 	return s
 }
 

@@ -102,8 +102,8 @@ func (c *Conn) startSend(ctx context.Context, m Message) *Span {
 	if s == nil || s.current() == nil {
 		return nil
 	}
-	name, _ := c.nameOf(m, c.route.sends)
-	_, span := s.startSpan(ctx, c, "send "+name, SpanOptions{Type: sendType, Attrs: []slog.Attr{
+	name, _ := c.nameOf(m, &c.route.sends)
+	_, span := s.startSpan(ctx, c, "send "+name.name, SpanOptions{Type: sendType, Attrs: []slog.Attr{
 		slog.String(semconv.MessageType, m.Type.String()),
 		slog.Int(semconv.MessageLength, len(m.Data)),
 	}})

@@ -58,8 +58,8 @@ type MessageStats struct {
 type route struct {
 	name     string
 	messages MessageOptions
-	names    names // of messages received
-	sends    names // of messages sent
+	names    messageNames // of messages received
+	sends    messageNames // of messages sent
 
 	counters           counters
 	connectionDuration histogram
@@ -67,7 +67,6 @@ type route struct {
 	writeDuration      histogram
 
 	refusals growMap[refusalKey, atomic.Int64] // statuses are bounded by HTTP, reasons are registered
-	handled  growMap[handledKey, histogram]    // names are registered
 }
 
 type refusalKey struct {
@@ -75,17 +74,14 @@ type refusalKey struct {
 	reason string
 }
 
-type handledKey struct {
-	name    string
-	outcome Outcome
-}
-
 func newRoute(name string, opts MessageOptions) *route {
-	return &route{
+	r := &route{
 		name: name, messages: opts,
-		names: newNames(opts.Names),
-		sends: newNames(append(slices.Clone(opts.Names), opts.SendNames...)),
+		names: newMessageNames(opts.Names),
+		sends: newMessageNames(opts.Names),
 	}
+	r.sends.add(opts.SendNames)
+	return r
 }
 
 // counters of one route. What changes with every message is sharded, so that
@@ -151,11 +147,6 @@ func (r *route) refused(status int, reason string) {
 	r.refusals.get(refusalKey{status, reason}).Add(1)
 }
 
-// messageHandled records the handling of one message.
-func (r *route) messageHandled(shard int, name string, outcome Outcome, d time.Duration) {
-	r.handled.get(handledKey{name, outcome}).record(shard, d)
-}
-
 func (a *Agent) stats() Stats {
 	s := Stats{Time: time.Now()}
 	for _, r := range a.routeList() {
@@ -164,7 +155,7 @@ func (a *Agent) stats() Stats {
 	slices.SortFunc(s.Routes, func(x, y RouteStats) int { return cmp.Compare(x.Route, y.Route) })
 	var capped int64
 	if a.sampler != nil {
-		capped = a.sampler.limit.refused.Load()
+		capped = a.sampler.capped.Load()
 	}
 	for _, d := range []Dropped{
 		{coreName, "malformed_trace_context", a.drops.traceContexts.Load()},
@@ -212,8 +203,12 @@ func (r *route) stats() RouteStats {
 	slices.SortFunc(s.Refused, func(x, y RefusedStats) int {
 		return cmp.Or(cmp.Compare(x.Status, y.Status), cmp.Compare(x.Reason, y.Reason))
 	})
-	for key, h := range r.handled.all() {
-		s.Messages = append(s.Messages, MessageStats{key.name, key.outcome, h.snapshot()})
+	for _, n := range r.names.registered {
+		for outcome, h := range map[Outcome]*histogram{OutcomeSuccess: &n.success, OutcomeFailure: &n.failures} {
+			if took := h.snapshot(); took.Count > 0 {
+				s.Messages = append(s.Messages, MessageStats{n.name, outcome, took})
+			}
+		}
 	}
 	slices.SortFunc(s.Messages, func(x, y MessageStats) int {
 		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Outcome, y.Outcome))

@@ -84,6 +84,9 @@ func (t *tap) countRead(b []byte) {
 // countEarly counts what came with the handshake, once that is known to be
 // frames. readMu is held.
 func (t *tap) countEarly() {
+	if t.early.Load() == nil { // cheaper than the swap, which is rarely needed
+		return
+	}
 	if early := t.early.Swap(nil); early != nil {
 		t.countRead(*early)
 	}
@@ -129,7 +132,7 @@ func (t *tap) writeFrames(b []byte) (int, error) {
 	took := monotonic() - start
 	t.conn.route.writeDuration.record(t.conn.shard, took)
 	if took >= slowWrite {
-		t.conn.happened(writeBlocked, "", took)
+		t.conn.happened(writeBlocked, took)
 	}
 
 	if n < len(b) {

@@ -132,7 +132,5 @@ func (c *Conn) currentServing() *servedConn {
 	if c == nil {
 		return nil
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.serving
+	return c.serving.Load()
 }
