@@ -3,18 +3,20 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test setup lint fmt fuzz bench vuln tidy ci
+.PHONY: help run test setup lint fmt fuzz bench budgets vuln tidy ci
 
 # Duration (or a number of runs, 1000x) of each fuzz target.
 FUZZTIME ?= 10s
 # Runs of each benchmark, and which benchmarks.
 COUNT ?= 1
 BENCH ?= .
+# Arguments of the budgets command, e.g. ARGS='-budget 2 -rounds 100'.
+ARGS ?=
 # More arguments for go test, e.g. TESTFLAGS='-run TestTap -v'.
 TESTFLAGS ?=
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start the chat server with its live page on http://127.0.0.1:8080
 	go run ./examples/chat
@@ -36,6 +38,9 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 
 bench: ## Run the benchmarks COUNT times (1), those matching BENCH (.)
 	@.ci/each go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...
+
+budgets: ## Measure what apmws costs beside the same server without it (5 minutes)
+	go run ./exporters/internal/budgets $(ARGS)
 
 vuln: ## Look for known vulnerabilities that the code reaches
 	@.ci/vuln

@@ -2,10 +2,11 @@ package apmws
 
 import (
 	"context"
-	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
@@ -265,8 +266,10 @@ func clientAddress(peer string) string {
 	return host
 }
 
+// newConnID returns 16 hex digits that no other connection has. They are no
+// secret.
 func newConnID() string {
 	var id [8]byte
-	rand.Read(id[:]) // never fails: see crypto/rand
+	binary.BigEndian.PutUint64(id[:], rand.Uint64())
 	return hex.EncodeToString(id[:])
 }
