@@ -83,9 +83,9 @@ type Identifier interface {
 // end joins log lines with a transaction. Without it they are trace.id and
 // transaction.id, and those of a sampled transaction alone.
 type LogCorrelator interface {
-	// Vendor is the prefix of the fields, and a dot, when the ids of an exporter
-	// before this one are on the line already: "newrelic" for
-	// newrelic.trace.id.
+	// Vendor is the prefix of the fields, and a dot, where this is not the first
+	// LogCorrelator of Options.Exporters: "newrelic" for newrelic.trace.id. It is
+	// called once, by New.
 	Vendor() string
 	// LogFields returns the fields of a line that is written under the
 	// transaction with these ids, and none when no document with them will be

@@ -28,9 +28,21 @@ func (h *handles) logIDs(e *zerolog.Event) {
 	}
 }
 
-// logIDs writes the fields by which the exporter's back end finds a line, under
-// its own prefix when those of another are there already. It reports whether
-// there were any.
+// correlate decides on the prefix of the exporter's fields: none for the first,
+// its own for the others, on every line, so that a field always means the same.
+func (m *member) correlate(first bool) (correlates bool) {
+	correlator, ok := m.exporter.(LogCorrelator)
+	if !ok {
+		return false
+	}
+	defer m.contain()
+	m.vendor = correlator.Vendor() + "."
+	m.plain = first
+	return true
+}
+
+// logIDs writes the fields by which the exporter's back end finds a line. later
+// says that there are some already. It reports whether there are now.
 func (m *member) logIDs(e *zerolog.Event, handle any, shard int, later bool) (written bool) {
 	id, ok := handle.(Identifier)
 	if !ok || m.off() {
@@ -42,15 +54,14 @@ func (m *member) logIDs(e *zerolog.Event, handle any, shard int, later bool) (wr
 	}
 	defer m.leave(call)
 	correlator, ok := m.exporter.(LogCorrelator)
-	if !ok {
-		if later {
-			return false // under which prefix?
-		}
+	prefix := m.vendor
+	switch {
+	case !ok && later:
+		return false // under which prefix?
+	case !ok:
 		correlator = defaultCorrelator{}
-	}
-	prefix := ""
-	if later {
-		prefix = correlator.Vendor() + "."
+	case m.plain && !later:
+		prefix = ""
 	}
 	for _, field := range correlator.LogFields(id.SpanContext()) {
 		e.Str(prefix+field.Key, field.Value.String())

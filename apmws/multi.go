@@ -33,6 +33,8 @@ type member struct {
 	exporter Exporter
 	name     string
 	logger   *zerolog.Logger
+	vendor   string // prefix of its fields in log lines
+	plain    bool   // they need none
 	gate     gate
 	panics   atomic.Int64
 	isOff    atomic.Bool
@@ -49,6 +51,7 @@ type member struct {
 func newMulti(exporters []Exporter, logger *zerolog.Logger) *multi {
 	m := &multi{}
 	seen := make(map[string]int)
+	first := true
 	for _, e := range exporters {
 		if e == nil {
 			continue
@@ -59,6 +62,9 @@ func newMulti(exporters []Exporter, logger *zerolog.Logger) *multi {
 		}
 		x := &member{exporter: e, name: name, logger: logger}
 		x.gate.changed = x.blocked
+		if x.correlate(first) {
+			first = false
+		}
 		m.members = append(m.members, x)
 	}
 	return m

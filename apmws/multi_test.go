@@ -240,8 +240,8 @@ func (v vendored) LogFields(ids SpanContext) []slog.Attr {
 	return []slog.Attr{slog.String("trace.id", ids.TraceIDString()), slog.String("entity", v.name)}
 }
 
-// TestLogFieldsOfSeveral: the first that has any fields writes them as they are,
-// each later one under its own prefix.
+// TestLogFieldsOfSeveral: the first that correlates writes its fields as they
+// are, each later one under its own prefix, also where the first has none.
 func TestLogFieldsOfSeveral(t *testing.T) {
 	first, second := sampled(1).TraceIDString(), sampled(2).TraceIDString()
 	ids := func(name string, sc SpanContext) vendored {
@@ -259,7 +259,7 @@ func TestLogFieldsOfSeveral(t *testing.T) {
 		{"two", []Exporter{ids("a", sampled(1)), ids("b", sampled(2))}, map[string]any{
 			"trace.id": first, "entity": "a", "b.trace.id": second, "b.entity": "b",
 		}},
-		{"the first has none", []Exporter{ids("a", SpanContext{}), ids("b", sampled(2))}, map[string]any{"trace.id": second, "entity": "b"}},
+		{"the first has none", []Exporter{ids("a", SpanContext{}), ids("b", sampled(2))}, map[string]any{"b.trace.id": second, "b.entity": "b"}},
 		{"the first is not sampled", []Exporter{plain(unsampled), ids("b", sampled(2))}, map[string]any{"trace.id": second, "entity": "b"}},
 		{"beside the contract's own", []Exporter{plain(sampled(1)), ids("b", sampled(2))}, map[string]any{
 			"trace.id": first, "transaction.id": sampled(1).SpanIDString(), "b.trace.id": second, "b.entity": "b",

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -45,12 +46,16 @@ func (s *servedConn) write(ctx context.Context, typ MessageType, data []byte) er
 			deadline, bounded = latest, true
 		}
 	}
-	if err := s.takeTurn(ctx); err != nil {
+	waited, err := s.takeTurn(ctx)
+	if err != nil {
 		return err
 	}
 	defer func() { <-s.turn }()
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if waited && bounded && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded // the turn has come at the last moment
 	}
 	if bounded {
 		if err := s.conn.SetWriteDeadline(deadline); err != nil {
@@ -58,17 +63,18 @@ func (s *servedConn) write(ctx context.Context, typ MessageType, data []byte) er
 		}
 		defer func() { _ = s.conn.SetWriteDeadline(time.Time{}) }() // never fails: gorilla only stores it
 	}
-	err := s.conn.WriteMessage(int(typ), data)
-	if err != nil && s.owned && !errors.Is(err, websocket.ErrCloseSent) {
+	err = s.conn.WriteMessage(int(typ), data)
+	if netErr := net.Error(nil); s.owned && errors.As(err, &netErr) {
 		s.conn.Close() // nothing can be written any more: the reader is to end, too
 	}
 	return err
 }
 
-func (s *servedConn) takeTurn(ctx context.Context) error {
+// takeTurn takes the turn to write, and reports whether that took a while.
+func (s *servedConn) takeTurn(ctx context.Context) (waited bool, err error) {
 	select {
 	case s.turn <- struct{}{}:
-		return nil
+		return false, nil
 	default:
 	}
 	var tooLate <-chan time.Time
@@ -79,11 +85,11 @@ func (s *servedConn) takeTurn(ctx context.Context) error {
 	}
 	select {
 	case s.turn <- struct{}{}:
-		return nil
+		return true, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return true, ctx.Err()
 	case <-tooLate:
-		return context.DeadlineExceeded
+		return true, context.DeadlineExceeded
 	}
 }
 
@@ -96,11 +102,11 @@ func (c *Conn) WriteJSON(ctx context.Context, v any) error {
 	return c.Write(ctx, TextMessage, data)
 }
 
-// Close sends a close frame while Serve runs for the connection. The peer's
-// answer, or its silence for 5 seconds, ends Serve; the TCP connection is the
-// caller of Serve's to close. The reason is cut to 123 bytes. It returns
-// ErrNotServing when Serve does not run, and ErrCloseCode for a code that must
-// not be sent.
+// Close sends a close frame while Serve or an Endpoint runs for the connection.
+// The peer's answer, or its silence for 5 seconds, ends that; the TCP connection
+// is then closed by the Endpoint, or is the caller of Serve's to close. The reason
+// is cut to 123 bytes. It returns ErrNotServing when neither runs, and
+// ErrCloseCode for a code that must not be sent.
 func (c *Conn) Close(code int, reason string) error {
 	serving := c.currentServing()
 	if serving == nil {
