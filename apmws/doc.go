@@ -16,14 +16,20 @@
 // carried in the context, so that whatever the handler calls becomes a span of
 // it.
 //
-// What is seen goes to exporters: Elastic APM (exporters/elasticws), a page of
-// its own (exporters/livews), or any implementation of Exporter.
+// With gorilla/websocket, Agent.Endpoint does both and runs the whole life of a
+// connection: authentication, the upgrade, messages, the end.
+//
+// What is seen goes to exporters: Elastic APM (exporters/elasticws), New Relic
+// (exporters/newrelicws), a page of its own (exporters/livews), or any
+// implementation of Exporter, several at once. Options.Sampling decides which
+// messages become transactions; counters and histograms are exact in any case.
 //
 // # The model
 //
 //   - CONNECT, of type Connection, lasts from the request's arrival until the
-//     101 has been written or the handshake refused. It is exported then, while
-//     the connection lives on.
+//     101 has been written, or an Endpoint's Connect has returned, or the
+//     handshake has been refused. It is exported then, while the connection lives
+//     on.
 //   - A Message lasts from the moment the whole message has been read until its
 //     handler returns. It is a trace of its own, linked to CONNECT.
 //   - DISCONNECT, of type Disconnection, is a moment: the connection has been

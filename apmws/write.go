@@ -42,7 +42,7 @@ type servedConn struct {
 func (s *servedConn) write(ctx context.Context, typ MessageType, data []byte) error {
 	deadline, bounded := ctx.Deadline()
 	if s.timeout > 0 {
-		if latest := time.Now().Add(s.timeout); !bounded || latest.Before(deadline) {
+		if latest := processStart.Add(monotonic() + s.timeout); !bounded || latest.Before(deadline) {
 			deadline, bounded = latest, true
 		}
 	}
