@@ -124,6 +124,7 @@ type logs struct {
 	t        testing.TB
 	mu       sync.Mutex
 	expected []string
+	seen     int           // lines that were expected
 	hold     chan struct{} // when set, what is logged on connecting waits for it
 }
 
@@ -133,10 +134,18 @@ func (l *logs) line(level, msg string, context map[string]any) {
 	line := fmt.Sprint(level, " ", msg, " ", context)
 	for _, expected := range l.expected {
 		if strings.Contains(line, expected) {
+			l.seen++
 			return
 		}
 	}
 	l.t.Errorf("New Relic's agent logs: %s", line)
+}
+
+// count is how many lines there were.
+func (l *logs) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.seen
 }
 
 func (l *logs) Error(msg string, context map[string]any) { l.line("error", msg, context) }

@@ -24,7 +24,7 @@ type connSpan struct {
 // handshake is the CONNECT transaction.
 type handshake struct {
 	transaction
-	outer *newrelic.Transaction // that something outside the agent has opened, or nil
+	outer outer
 }
 
 // StartConn implements apmws.Exporter.
@@ -33,7 +33,7 @@ func (e *Exporter) StartConn(ctx context.Context, start apmws.ConnStart) (contex
 		return ctx, nil
 	}
 	c := &connSpan{exporter: e}
-	outer := findOuter(ctx)
+	around := findOuter(ctx)
 	tx := e.start(semconv.TypeConnection + "/" + start.Name)
 	if tx == nil {
 		c.values = newConnValues(start.ID, start.Route, c.connect)
@@ -42,7 +42,7 @@ func (e *Exporter) StartConn(ctx context.Context, start apmws.ConnStart) (contex
 	e.accept(tx, &start.Remote, transportOf(&start.Request))
 	c.connect = identify(tx)
 	c.values = newConnValues(start.ID, start.Route, c.connect)
-	h := &handshake{outer: outer}
+	h := &handshake{outer: around}
 	h.init(ctx, e, tx, c.connect, &c.values)
 	c.values.set(h, start.Attrs)
 	h.setRequest(&start.Request, start.Attrs)
@@ -99,7 +99,7 @@ func (c *connSpan) Opened(end apmws.OpenEnd) {
 	h.setStatus(end.Status)
 	h.end(&ending{result: end.Result, outcome: end.Outcome, user: end.User, failure: end.Failure, attrs: end.Attrs})
 	if end.Accepted {
-		ignoreOuter(h.outer)
+		h.outer.ignore()
 	}
 }
 

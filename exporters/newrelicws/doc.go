@@ -38,20 +38,32 @@
 // messaging or another, Datastore/operation/<product>/<name>,
 // MessageBroker/<product>/Topic/Produce/Named/<name> or
 // External/<destination>/<product>/<name>, where the product is the second part.
-// They may end in any order and on any goroutine, although New Relic's rule is that
-// the last one started ends first: where a span would break it, it gets a goroutine
-// of New Relic's own. A span that has not ended by the time its transaction does is
-// not recorded. Of a transaction that is not sampled only the times of the spans are
-// kept, in metrics.
+// Where that is http the name is the HTTP method with which the span's name begins,
+// as in "GET billing", or is left out.
+//
+// New Relic's segments nest: a span that outlives the one above it ends with it. It
+// is recorded as it is then, with the outcome unknown, and its own End does nothing.
+// Otherwise spans may end in any order and on any goroutine. A span is below its
+// parent only when nothing else is open there at its start. One that overlaps with
+// others below the same parent, or starts while a segment of the application's is
+// open, has a goroutine of New Relic's own: New Relic shows it directly below the
+// transaction, and it ends when it ends. So it is with each of a transaction that is
+// not sampled, of which New Relic shows no spans, only their times in metrics. New
+// Relic's total time counts these goroutines on top of the duration. A transaction has at most 1,000 of them: a
+// span that finds none free is not recorded, and counted in Dropped. Nor is one
+// recorded that has not ended by the time its transaction does.
 //
 // A handler's context carries New Relic's transaction, so that New Relic's
-// integrations add to it. Their segments obey New Relic's rule: a handler that
-// calls them on several goroutines at once needs Transaction.NewGoroutine, as
-// without apmws.
+// integrations add to it; with a span's context they add below the span until it has
+// ended. Their segments obey New Relic's rule: one that is still open when the span
+// around it ends is lost, and so are the attributes of that span's end. A handler
+// that calls integrations on several goroutines at once needs a span for each, or
+// Transaction.NewGoroutine as without apmws.
 //
 // An HTTP middleware of New Relic's outside the agent opens a transaction that
-// would last as long as the connection. It is ignored once the handshake is
-// accepted; that of a refusal is left alone.
+// would last as long as the HTTP handler, which is as long as the connection. It is
+// ignored once the handshake is accepted. That of a refusal is left alone, and so
+// is that of an Endpoint, which is as long as the handshake.
 //
 // # What New Relic keeps
 //
@@ -85,11 +97,13 @@
 // Messages/Sent, Messages/Handled/<name>/<outcome>, Bytes/Received, Bytes/Sent,
 // Pings/Unanswered and Telemetry/Dropped/<exporter>/<reason>. They are reported
 // every ten seconds: Active is the number then, to be read as average or max, the
-// others are what has happened since the last report, to be read as sum. Beyond
-// 500 names of messages the rest is counted as _OTHER. Until the agent is
-// connected, and again while it is not, the counters are held. What the agent has
-// taken and not yet sent when New Relic makes it connect anew, a minute's worth at
-// most, is lost, with all that it has recorded itself.
+// others are what has happened since the last report, to be read as sum. With
+// several processes the average and max of Active are those of one of them. Beyond
+// 500 pairs of a message's name and outcome the rest is counted as _OTHER. Until
+// the agent is connected, and again while it is not, the counters are held. What
+// the agent has taken is lost, with all that it has recorded itself, when New Relic
+// makes it connect anew before it has sent that, or when it has failed to send for
+// five minutes.
 //
 // # Queries
 //

@@ -35,9 +35,11 @@ func (e *Exporter) noticeError(on *newrelic.Transaction, values *connValues, f *
 // errorStack returns the stack that the innermost error has been given where it
 // was made: by newrelic.NewStackTrace, or by a package whose errors have a
 // StackTrace method that returns program counters. It is never nil: the agent
-// would take the stack of this call, which says nothing.
-func errorStack(err error) []uintptr {
-	stack := []uintptr{}
+// would take the stack of this call, which says nothing. The methods are the
+// application's and may panic, such as that of a nil pointer.
+func errorStack(err error) (stack []uintptr) {
+	stack = []uintptr{}
+	defer func() { _ = recover() }()
 	for ; err != nil; err = errors.Unwrap(err) {
 		if counters := stackOf(err); len(counters) > 0 {
 			stack = counters

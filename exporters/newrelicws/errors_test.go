@@ -21,8 +21,9 @@ func TestError(t *testing.T) {
 	app := newApp(t, c)
 	conn := openConn(t, New(app))
 	ctx, m := startMessage(t, conn, messageStart("chat.say"))
-	// A span that is left open must not take the error with it.
+	// What is left open must not take the error with it.
 	m.StartSpan(ctx, apmws.SpanStart{Name: "left open"})
+	newrelic.FromContext(ctx).StartSegment("left open")
 	m.End(apmws.MessageEnd{Result: "error", Outcome: apmws.OutcomeFailure, User: "u1", Failure: &apmws.Failure{
 		Message: "no such room", Type: "*chat.RoomError", Err: errNoRoom,
 		Attrs: append(common(semconv.EventMessage), slog.Int("room", 7)),
@@ -135,6 +136,27 @@ func TestErrorStack(t *testing.T) {
 		if got := errorStack(err); got == nil || len(got) != 0 {
 			t.Errorf("%v: stack %v, want an empty one", err, got)
 		}
+	}
+}
+
+// brittleError panics when it is nil.
+type brittleError struct{ stack []uintptr }
+
+func (*brittleError) Error() string           { return "brittle" }
+func (e *brittleError) StackTrace() []uintptr { return e.stack }
+
+// TestErrorThatPanics: its transaction and its document arrive all the same.
+func TestErrorThatPanics(t *testing.T) {
+	c := newCollector()
+	app := newApp(t, c)
+	_, m := startMessage(t, openConn(t, New(app)), messageStart("chat.say"))
+	m.End(apmws.MessageEnd{Result: "error", Outcome: apmws.OutcomeFailure, Failure: &apmws.Failure{
+		Message: "brittle", Type: "*chat.Error", Err: (*brittleError)(nil),
+	}})
+	h := c.harvest(t, app)
+	h.transaction(t, "Message/chat.say")
+	if doc := h.error(t); doc.intrinsics["error.message"] != "brittle" {
+		t.Errorf("%v", doc.intrinsics)
 	}
 }
 

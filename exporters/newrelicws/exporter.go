@@ -16,7 +16,6 @@ type Exporter struct {
 	app     *newrelic.Application // nil: nothing is recorded
 	options []newrelic.TraceOption
 	keys    contextKeys
-	layout  *layout // nil: unknown
 	handoff handoff
 
 	// What the application has configured. The agent writes an error line for
@@ -30,6 +29,7 @@ type Exporter struct {
 	entity            atomic.Pointer[entity]
 	notConnected      atomic.Int64
 	droppedAttributes atomic.Int64
+	droppedSpans      atomic.Int64
 
 	interval time.Duration // between reports
 	loop     reporter
@@ -56,7 +56,6 @@ var (
 func New(app *newrelic.Application) *Exporter {
 	e := &Exporter{
 		keys:     findContextKeys(),
-		layout:   findLayout(),
 		interval: reportInterval,
 		reported: make(map[string]int64),
 		known:    make(map[string]bool),
@@ -100,10 +99,10 @@ func (e *Exporter) connected() bool {
 
 // Dropped implements apmws.DropReporter. The reasons are "queue_full", for
 // transactions that the agent could not take in time; "not_connected", for those
-// that it would have dropped since it was not connected to New Relic; and
-// "attributes", for those beyond New Relic's limits. What the agent itself
-// samples away or fails to send is not counted here: see its supportability
-// metrics.
+// that it would have dropped since it was not connected to New Relic;
+// "attributes", for those beyond New Relic's limits; and "spans", for those
+// that were started while 1,000 others were open in their transaction. What the agent itself samples away or fails to send is not
+// counted here: see its supportability metrics.
 func (e *Exporter) Dropped() []apmws.Dropped {
 	if e.app == nil {
 		return nil
@@ -112,5 +111,6 @@ func (e *Exporter) Dropped() []apmws.Dropped {
 		{Reason: "queue_full", Count: e.handoff.dropped.Load()},
 		{Reason: "not_connected", Count: e.notConnected.Load()},
 		{Reason: "attributes", Count: e.droppedAttributes.Load()},
+		{Reason: "spans", Count: e.droppedSpans.Load()},
 	}
 }

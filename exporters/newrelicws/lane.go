@@ -1,118 +1,53 @@
 package newrelicws
 
-import (
-	"slices"
+import "github.com/newrelic/go-agent/v3/newrelic"
 
-	"github.com/newrelic/go-agent/v3/newrelic"
-)
+// maxLanes bounds what a transaction keeps until it ends. It is far more than
+// there are spans open at once in a handler.
+const maxLanes = 1000
 
-// lane is one of the goroutines that New Relic's agent knows of in a transaction.
-// Its segments form a stack: one that ends takes those above with it, and they
-// are lost. So a span shares a lane only where its parent is the innermost
-// segment, and otherwise gets one of its own, which begins with copies of those
-// it is below.
+// lane is one of the goroutines that New Relic's agent knows of in a transaction,
+// made by Transaction.NewGoroutine. Its segments form a stack: one that ends takes
+// those above with it, and they are lost. So a span goes where nothing but spans
+// is below it. What is above the innermost of them is the application's, which
+// finds the handle in the span's context, and cannot take a span with it.
 type lane struct {
-	handle  *newrelic.Transaction
-	foreign bool         // made by the application
-	open    []*childSpan // on the stack; those that have ended are ghosts, see childSpan.leave
-}
-
-// top returns the innermost span, or nil.
-func (l *lane) top() *childSpan {
-	if len(l.open) == 0 {
-		return nil
-	}
-	return l.open[len(l.open)-1]
-}
-
-// innermost returns the innermost span that has not ended, or nil.
-func (l *lane) innermost() *childSpan {
-	for _, s := range slices.Backward(l.open) {
-		if !s.ended {
-			return s
-		}
-	}
-	return nil
+	handle *newrelic.Transaction
+	open   []*childSpan // innermost last
 }
 
 // laneFor returns the lane for a span below parent, or directly below the
-// transaction when that is nil. found is what New Relic's API finds in the
-// context: where the application has made that with NewGoroutine, the span belongs
-// there.
-func (t *transaction) laneFor(found *newrelic.Transaction, parent *childSpan) *lane {
-	if parent != nil && parent.ended {
-		parent = nil
+// transaction when that is nil, or nil when there are too many lanes.
+func (t *transaction) laneFor(parent *childSpan) *lane {
+	if parent != nil && parent.isInnermost() {
+		return parent.lane
 	}
-	l := &t.main
-	if parent != nil {
-		l = parent.lane
-	}
-	if foreign := t.foreignLane(found); foreign != nil && foreign != l {
-		l, parent = foreign, nil
-	}
-	layout := t.exporter.layout
-	if layout == nil {
-		if l.top() == parent {
-			return l
-		}
-		return t.addLane(&lane{handle: t.tx.NewGoroutine()})
-	}
-	l.dropGhosts(layout)
-	below := 0 // segments, the parent included
-	if parent != nil {
-		below = layout.depthOf(parent.segment.start()) + 1
-	}
-	open := layout.open(l.handle)
-	if open == below {
-		return l
-	}
-	if l.innermost() == parent {
-		// What is above the parent is not ours: segments of the application's, which
-		// must be able to end before the span, as the span before them.
-		below = open
-		l.handle.GetTraceMetadata() // gives the innermost one its id
-	}
-	own := t.addLane(&lane{handle: t.tx.NewGoroutine()})
-	layout.copyStack(l.handle, own.handle, below)
-	return own
+	return t.idleLane()
 }
 
-// foreignLane returns the lane of a handle that the application has made, or nil
-// for one that is ours or of another transaction.
-func (t *transaction) foreignLane(handle *newrelic.Transaction) *lane {
-	if handle == nil || handle == t.tx {
-		return nil
-	}
-	for _, l := range t.lanes {
-		if l.handle == handle {
-			if !l.foreign {
-				return nil
-			}
+// isInnermost reports whether the span is the innermost segment of its lane, so
+// that neither another span nor a segment of the application's is above it. Where
+// spans have no ids they are not events, and nothing is to be seen of what is below
+// what.
+func (s *childSpan) isInnermost() bool { return s.id != "" && s.id == s.lane.segmentID() }
+
+// segmentID returns the id of the lane's innermost segment, or that of the
+// transaction; it is empty when the spans of the transaction are not collected.
+func (l *lane) segmentID() string { return l.handle.GetTraceMetadata().SpanID }
+
+// idleLane returns a lane without open segments, or nil. One on which the
+// application has left a segment of its own is not used again.
+func (t *transaction) idleLane() *lane {
+	for n := len(t.idle); n > 0; n = len(t.idle) {
+		l := t.idle[n-1]
+		t.idle = t.idle[:n-1]
+		if !t.collectsSpans() || l.segmentID() == t.ids.SpanIDString() {
 			return l
 		}
 	}
-	if !t.exporter.layout.same(handle, t.tx) {
+	if t.lanes >= maxLanes {
 		return nil
 	}
-	return t.addLane(&lane{handle: handle, foreign: true})
-}
-
-func (t *transaction) addLane(l *lane) *lane {
-	t.lanes = append(t.lanes, l)
-	return l
-}
-
-// dropGhosts takes those from the stack that nothing is above any more.
-func (l *lane) dropGhosts(layout *layout) {
-	for ghost := l.top(); ghost != nil && ghost.ended; ghost = l.top() {
-		depth := layout.depthOf(ghost.segment.start())
-		open := layout.open(l.handle)
-		if open > depth+1 {
-			return
-		}
-		if open == depth+1 {
-			layout.trim(l.handle, depth)
-		}
-		l.open = l.open[:len(l.open)-1]
-	}
+	t.lanes++
+	return &lane{handle: t.tx.NewGoroutine()}
 }

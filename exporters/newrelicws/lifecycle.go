@@ -9,7 +9,7 @@ import (
 
 // reporter is the goroutine that reports the counters.
 type reporter struct {
-	stop context.CancelFunc // nil: it was not started, or has been stopped
+	stop context.CancelFunc // nil: it was not started
 	done chan struct{}
 }
 

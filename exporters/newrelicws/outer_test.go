@@ -51,6 +51,33 @@ func TestOuter(t *testing.T) {
 	}
 }
 
+// TestOuterOfEndpoint: CONNECT ends on another goroutine than the one that serves
+// the request, which may have ended the outer transaction by then or not. It is
+// left alone in both cases.
+func TestOuterOfEndpoint(t *testing.T) {
+	for _, ended := range []bool{false, true} {
+		c := newCollector()
+		app := newApp(t, c)
+		outer := app.StartTransaction("outer")
+		_, conn := startConn(newrelic.NewContext(t.Context(), outer), t, New(app))
+		if ended {
+			outer.End()
+		}
+		opened := make(chan struct{})
+		go func() {
+			defer close(opened)
+			conn.Opened(accepted())
+		}()
+		<-opened
+		if !ended {
+			outer.End()
+		}
+		h := c.harvest(t, app)
+		h.transaction(t, "Connection/CONNECT /ws")
+		h.transaction(t, "outer")
+	}
+}
+
 // TestOuterEndedBefore: FromContext finds ended ones too.
 func TestOuterEndedBefore(t *testing.T) {
 	c := newCollector()

@@ -2,6 +2,7 @@ package newrelicws
 
 import (
 	"net"
+	"net/http"
 	"strings"
 
 	"github.com/newrelic/go-agent/v3/newrelic"
@@ -13,54 +14,55 @@ import (
 type segment interface {
 	attributeSetter
 	End()
-	start() *newrelic.SegmentStartTime
 }
-
-type (
-	basicSegment     struct{ newrelic.Segment }
-	datastoreSegment struct{ newrelic.DatastoreSegment }
-	externalSegment  struct{ newrelic.ExternalSegment }
-	producerSegment  struct {
-		newrelic.MessageProducerSegment
-	}
-)
-
-func (s *basicSegment) start() *newrelic.SegmentStartTime     { return &s.StartTime }
-func (s *datastoreSegment) start() *newrelic.SegmentStartTime { return &s.StartTime }
-func (s *externalSegment) start() *newrelic.SegmentStartTime  { return &s.StartTime }
-func (s *producerSegment) start() *newrelic.SegmentStartTime  { return &s.StartTime }
 
 // startSegment starts a segment: of a datastore, a message broker or an external
 // service when the span has a destination, else a plain one. The span's name is the
-// last part of its name in New Relic, whatever the kind.
+// last part of its name in New Relic, whatever the kind, but for HTTP.
 func startSegment(on *newrelic.Transaction, start *apmws.SpanStart) segment {
 	family, rest, _ := strings.Cut(start.Type, ".")
 	product, _, _ := strings.Cut(rest, ".")
 	now := on.StartSegmentNow()
 	switch {
 	case start.Destination == "":
-		return &basicSegment{newrelic.Segment{StartTime: now, Name: start.Name}}
+		return &newrelic.Segment{StartTime: now, Name: start.Name}
 	case family == "db":
-		s := &datastoreSegment{newrelic.DatastoreSegment{
+		s := &newrelic.DatastoreSegment{
 			StartTime: now, Product: newrelic.DatastoreProduct(productName(product)), Operation: start.Name,
-		}}
+		}
 		// The agent reports an instance only with a port.
 		if host, port, err := net.SplitHostPort(start.Destination); err == nil {
 			s.Host, s.PortPathOrID = host, port
 		}
 		return s
 	case family == "messaging":
-		return &producerSegment{newrelic.MessageProducerSegment{
+		return &newrelic.MessageProducerSegment{
 			StartTime: now, Library: productName(product), DestinationType: newrelic.MessageTopic, DestinationName: start.Name,
-		}}
+		}
 	default:
 		library := product
 		if library == "" {
 			library = family
 		}
-		return &externalSegment{newrelic.ExternalSegment{
-			StartTime: now, Host: start.Destination, Procedure: start.Name, Library: library,
-		}}
+		return &newrelic.ExternalSegment{
+			StartTime: now, Host: start.Destination, Procedure: procedure(library, start.Name), Library: library,
+		}
+	}
+}
+
+// procedure returns what an external segment is named for: the span's name, but of
+// HTTP, which is the agent's default, only the method that the name begins with. The
+// agent sends it as http.method, and it would be nonsense there.
+func procedure(library, name string) string {
+	if library != "" && library != "http" {
+		return name
+	}
+	switch method, _, _ := strings.Cut(name, " "); method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	default:
+		return ""
 	}
 }
 

@@ -45,7 +45,7 @@ func (c *chat) serve(t testing.TB) {
 		Subprotocols: []string{"chat.v2", "bearer"},
 		CheckOrigin:  func(*http.Request) bool { return true },
 	}
-	var h http.Handler = c.agent.Handler("/ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := c.agent.Handler("/ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c.authenticate != nil && !c.authenticate(r) {
 			w.WriteHeader(http.StatusUnauthorized)
 			return

@@ -2,7 +2,9 @@ package newrelicws
 
 import (
 	"context"
+	"log/slog"
 	"slices"
+	"sync/atomic"
 
 	"github.com/newrelic/go-agent/v3/newrelic"
 
@@ -10,37 +12,37 @@ import (
 	"github.com/apmws/go-apmws/apmws/semconv"
 )
 
-// childSpan is the handle of a span. It is a context where the span has a lane of
-// its own.
+// childSpan is the handle of a span. It is a context where the one that it was
+// started with does not carry its lane.
 type childSpan struct {
 	carrier
 	transaction *transaction
-
-	// Under the transaction's lock.
-	lane    *lane
-	segment segment
-	ended   bool
+	lane        *lane
+	segment     segment
+	id          string      // empty where spans are not collected
+	ended       atomic.Bool // changed under the transaction's lock
 }
 
 // startSpan starts a span below a span of the transaction, or directly below it
 // when that is nil.
 func (t *transaction) startSpan(ctx context.Context, parent *childSpan, start *apmws.SpanStart) (context.Context, apmws.ChildSpan) {
-	found := newrelic.FromContext(ctx)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ended || t.tx.IsEnded() {
 		return ctx, nil
 	}
-	l := t.laneFor(found, parent)
+	l := t.laneFor(parent)
+	if l == nil {
+		t.exporter.droppedSpans.Add(1)
+		return ctx, nil
+	}
 	s := &childSpan{transaction: t, lane: l, segment: startSegment(l.handle, start)}
 	l.open = append(l.open, s)
 	if t.collectsSpans() {
-		l.handle.GetTraceMetadata() // gives it its id, which copies must share
-		if t.exporter.attributes {
-			t.values.set(s, start.Attrs)
-		}
+		s.id = l.segmentID()
 	}
-	if found == l.handle {
+	s.setAttributes(start.Attrs)
+	if newrelic.FromContext(ctx) == l.handle {
 		return ctx, s
 	}
 	s.carrier = carrier{Context: ctx, exporter: t.exporter, tx: l.handle}
@@ -50,6 +52,29 @@ func (t *transaction) startSpan(ctx context.Context, parent *childSpan, start *a
 // collectsSpans reports whether the spans become events, of which alone their
 // attributes are a part. Those of a transaction that is not sampled do not.
 func (t *transaction) collectsSpans() bool { return t.ids.SpanID != [8]byte{} }
+
+// Value implements context.Context. The lane of a span that has ended is another's
+// by then: what goes on with its context finds what is around it.
+func (s *childSpan) Value(key any) any {
+	if s.ended.Load() {
+		return s.Context.Value(key)
+	}
+	return s.carrier.Value(key)
+}
+
+// context is that of the carrier, but for what Value does.
+func (s *childSpan) context() context.Context {
+	if ctx := s.carrier.context(); ctx != &s.carrier {
+		return ctx
+	}
+	return s
+}
+
+func (s *childSpan) setAttributes(attrs []slog.Attr) {
+	if t := s.transaction; t.collectsSpans() && t.exporter.attributes {
+		t.values.set(s, attrs)
+	}
+}
 
 // AddAttribute implements attributeSetter. The agent adds an attribute to the
 // innermost segment of a lane, and does not limit their number.
@@ -61,56 +86,34 @@ func (s *childSpan) AddAttribute(key string, value any) {
 	s.segment.AddAttribute(key, value)
 }
 
-// End implements apmws.ChildSpan.
+// End implements apmws.ChildSpan. The spans above end too, since the agent would
+// lose them; how they would have ended is not known.
 func (s *childSpan) End(end apmws.SpanEnd) {
-	t := s.transaction
+	t, l := s.transaction, s.lane
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if s.ended || t.ended || t.tx.IsEnded() {
+	if s.ended.Load() || t.ended || t.tx.IsEnded() {
 		return
 	}
-	left := s.leave()
-	s.ended = true
-	if !left {
-		return
+	i := slices.Index(l.open, s)
+	for _, above := range slices.Backward(l.open[i+1:]) {
+		above.finish(&apmws.SpanEnd{Outcome: apmws.OutcomeUnknown})
 	}
-	if t.collectsSpans() && t.exporter.attributes {
-		t.values.set(s, end.Attrs)
+	s.finish(&end)
+	l.open = slices.Delete(l.open, i, len(l.open))
+	if i == 0 {
+		t.idle = append(t.idle, l)
+	}
+}
+
+// finish ends the segment of the innermost span of a lane.
+func (s *childSpan) finish(end *apmws.SpanEnd) {
+	s.ended.Store(true)
+	s.setAttributes(end.Attrs)
+	if t := s.transaction; t.collectsSpans() && t.exporter.attributes {
 		s.AddAttribute(semconv.EventOutcome, boxedOutcome(end.Outcome))
 	}
 	s.segment.End()
-}
-
-// leave makes the span the innermost segment of a lane, where it can end without
-// harm to others: of its own lane if it is, else of a copy of that. What is left
-// behind is a ghost, which is not recorded, and keeps its place for those above.
-// It reports whether the span can end; it cannot when the application has ended a
-// segment below it first.
-func (s *childSpan) leave() bool {
-	t, l := s.transaction, s.lane
-	layout := t.exporter.layout
-	if layout == nil {
-		i := slices.Index(l.open, s)
-		for _, lost := range l.open[i+1:] {
-			lost.ended = true
-		}
-		l.open = l.open[:i]
-		return true
-	}
-	l.dropGhosts(layout)
-	depth := layout.depthOf(s.segment.start())
-	switch open := layout.open(l.handle); {
-	case open <= depth:
-		l.open = slices.DeleteFunc(l.open, func(other *childSpan) bool { return other == s })
-		return false
-	case open > depth+1:
-		own := t.tx.NewGoroutine()
-		layout.copyStack(l.handle, own, depth+1)
-		layout.rebase(s.segment.start(), own)
-	default:
-		l.open = l.open[:len(l.open)-1]
-	}
-	return true
 }
 
 // StartSpan implements apmws.SpanStarter.

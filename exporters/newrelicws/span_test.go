@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,6 +82,26 @@ const root = "OtherTransaction/Go/Message/chat.say"
 // other's.
 func wantBelow(t testing.TB, spans map[string]event, name, parent string) {
 	t.Helper()
+	wantParent(t, spans, name, parent)
+	wantAttributes(t, name, spans["Custom/"+name].user, map[string]any{
+		semconv.Event: "message", semconv.ConnectionID: connID, semconv.Route: "/ws",
+		"of": name, "ended": name, semconv.EventOutcome: "success",
+	})
+}
+
+// wantEndedWith does the same for a span that has ended with another.
+func wantEndedWith(t testing.TB, spans map[string]event, name, parent string) {
+	t.Helper()
+	wantParent(t, spans, name, parent)
+	wantAttributes(t, name, spans["Custom/"+name].user, map[string]any{
+		semconv.Event: "message", semconv.ConnectionID: connID, semconv.Route: "/ws",
+		"of": name, semconv.EventOutcome: "unknown",
+	})
+}
+
+// wantParent checks a span's parent: the message when it is empty.
+func wantParent(t testing.TB, spans map[string]event, name, parent string) {
+	t.Helper()
 	span, ok := spans["Custom/"+name]
 	if !ok {
 		t.Errorf("span %s is lost", name)
@@ -93,10 +114,6 @@ func wantBelow(t testing.TB, spans map[string]event, name, parent string) {
 	if !ok || span.intrinsics["parentId"] != above.intrinsics["guid"] {
 		t.Errorf("%s is below %v, want %q, %v", name, span.intrinsics["parentId"], parent, above.intrinsics["guid"])
 	}
-	wantAttributes(t, name, span.user, map[string]any{
-		semconv.Event: "message", semconv.ConnectionID: connID, semconv.Route: "/ws",
-		"of": name, "ended": name, semconv.EventOutcome: "success",
-	})
 }
 
 // pause makes a duration that is told from others: it is at least the pause, and
@@ -108,11 +125,11 @@ func seconds(span event) float64 { return span.intrinsics["duration"].(float64) 
 func TestNestedSpans(t *testing.T) {
 	s := newSpanTest(t)
 	ctx, a := start(s.ctx, t, s.m, "a")
-	if ctx != s.ctx {
-		t.Error("a span that needs no context of its own has one")
+	ctxB, b := below(ctx, t, a, "b")
+	if ctxB != ctx {
+		t.Error("a span on its parent's lane has a context of its own")
 	}
-	ctx, b := below(ctx, t, a, "b")
-	_, c := below(ctx, t, b, "c")
+	_, c := below(ctxB, t, b, "c")
 	end(c, "c")
 	end(b, "b")
 	_, d := below(ctx, t, a, "d")
@@ -121,80 +138,81 @@ func TestNestedSpans(t *testing.T) {
 	_, e := start(s.ctx, t, s.m, "e")
 	end(e, "e")
 	end(e, "again")
+	if s.m.lanes != 1 {
+		t.Errorf("%d lanes", s.m.lanes)
+	}
 	spans := s.spans()
 	for child, parent := range map[string]string{"a": "", "b": "a", "c": "b", "d": "a", "e": ""} {
 		wantBelow(t, spans, child, parent)
 	}
-	if tx := s.c.decode(t).transaction(t, "Message/chat.say").intrinsics; tx["totalTime"] != tx["duration"] {
-		t.Errorf("total time %v, duration %v", tx["totalTime"], tx["duration"])
-	}
 }
 
-// TestSpansEndInReverse: New Relic would lose those that were started last. They
-// are all there, and last as long as they did.
+// TestSpansEndInReverse: those below the span that ends are recorded as they are
+// then.
 func TestSpansEndInReverse(t *testing.T) {
 	s := newSpanTest(t)
 	began := time.Now()
 	ctx, a := start(s.ctx, t, s.m, "a")
 	ctx, b := below(ctx, t, a, "b")
-	ctxC, c := below(ctx, t, b, "c")
+	ctx, c := below(ctx, t, b, "c")
 	header := http.Header{}
-	newrelic.FromContext(ctxC).InsertDistributedTraceHeaders(header) // c is somebody's parent
+	newrelic.FromContext(ctx).InsertDistributedTraceHeaders(header) // c is somebody's parent
 	sent, err := apmws.ParseTraceParent(header.Get("Traceparent"), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	pause()
 	end(a, "a")
-	atMostA := time.Since(began).Seconds()
+	atMost := time.Since(began).Seconds()
 	pause()
-	_, d := below(ctxC, t, c, "d")
-	end(d, "d")
-	end(b, "b")
-	pause()
-	end(c, "c")
-	_, e := start(s.ctx, t, s.m, "e")
-	end(e, "e")
-	spans := s.spans()
-	for child, parent := range map[string]string{"a": "", "b": "a", "c": "b", "d": "c", "e": ""} {
-		wantBelow(t, spans, child, parent)
+	if newrelic.FromContext(ctx) != s.m.tx {
+		t.Error("the context of a span that has ended is still on its lane")
 	}
+	_, d := below(ctx, t, c, "d")
+	end(b, "b")
+	end(c, "c")
+	end(d, "d")
+	spans := s.spans()
+	wantBelow(t, spans, "a", "")
+	wantEndedWith(t, spans, "b", "a")
+	wantEndedWith(t, spans, "c", "b")
+	wantBelow(t, spans, "d", "")
 	if got := spans["Custom/c"].intrinsics["guid"]; got != sent.SpanIDString() {
 		t.Errorf("c was passed on as %s and is %v", sent.SpanIDString(), got)
 	}
-	if d := seconds(spans["Custom/a"]); d < 0.03 || d > atMostA {
-		t.Errorf("a took %v s, want between 0.03 and %v", d, atMostA)
-	}
-	if b, c := seconds(spans["Custom/b"]), seconds(spans["Custom/c"]); b < 0.06 || c < 0.09 {
-		t.Errorf("b took %v s and c %v, want at least 0.06 and 0.09", b, c)
+	for _, name := range []string{"a", "b", "c"} {
+		if d := seconds(spans["Custom/"+name]); d < 0.03 || d > atMost {
+			t.Errorf("%s took %v s, want between 0.03 and %v", name, d, atMost)
+		}
 	}
 }
 
-// TestSiblingsOverlap: each is directly below the message, whichever ends first.
+// TestSiblingsOverlap: none takes another with it, whichever ends first. The one
+// that is alone on its parent's lane is below it, the others are below the message.
 func TestSiblingsOverlap(t *testing.T) {
 	s := newSpanTest(t)
-	_, a := start(s.ctx, t, s.m, "a")
+	ctxA, a := start(s.ctx, t, s.m, "a")
 	ctxB, b := start(s.ctx, t, s.m, "b")
-	if newrelic.FromContext(ctxB) == newrelic.FromContext(s.ctx) || !findLayout().same(newrelic.FromContext(ctxB), newrelic.FromContext(s.ctx)) {
-		t.Error("the context is not that of another goroutine of the transaction")
+	handles := map[*newrelic.Transaction]bool{s.m.tx: true, newrelic.FromContext(ctxA): true, newrelic.FromContext(ctxB): true}
+	if len(handles) != 3 || handles[nil] {
+		t.Errorf("handles %v", handles)
 	}
-	segment := newrelic.FromContext(ctxB).StartSegment("integration")
-	segment.End()
 	_, c := below(ctxB, t, b, "c")
+	_, d := below(ctxB, t, b, "d")
+	_, e := below(ctxA, t, b, "e")
 	end(a, "a")
 	end(c, "c")
 	end(b, "b")
+	end(d, "d")
+	end(e, "e")
 	spans := s.spans()
-	for child, parent := range map[string]string{"a": "", "b": "", "c": "b"} {
+	for child, parent := range map[string]string{"a": "", "b": "", "c": "b", "d": "", "e": ""} {
 		wantBelow(t, spans, child, parent)
-	}
-	if got := spans["Custom/integration"].intrinsics["parentId"]; got != spans["Custom/b"].intrinsics["guid"] {
-		t.Errorf("what an integration does under b is below %v", got)
 	}
 }
 
-// TestSpansOnGoroutines: spans of several goroutines, with New Relic's way of
-// telling goroutines apart and without.
+// TestSpansOnGoroutines: spans of several goroutines, next to segments on handles
+// that the application has made for its own.
 func TestSpansOnGoroutines(t *testing.T) {
 	s := newSpanTest(t)
 	ctx, a := start(s.ctx, t, s.m, "a")
@@ -202,22 +220,24 @@ func TestSpansOnGoroutines(t *testing.T) {
 	for i := range 8 {
 		name := fmt.Sprint("plain", i)
 		wg.Go(func() {
-			ctx, outer := below(ctx, t, a, name)
-			_, inner := below(ctx, t, outer, "in "+name)
+			ctx, outer := start(s.ctx, t, s.m, name)
+			ctx, inner := below(ctx, t, outer, "in "+name)
+			segment := newrelic.FromContext(ctx).StartSegment("app's " + name)
+			segment.End()
 			end(inner, "in "+name)
 			end(outer, name)
+		})
+		wg.Go(func() {
+			_, span := below(ctx, t, a, "child"+name)
+			end(span, "child"+name)
 		})
 		tx := newrelic.FromContext(s.ctx).NewGoroutine()
 		wg.Go(func() {
 			name := fmt.Sprint("vendor", i)
-			ctx := newrelic.NewContext(s.ctx, tx)
 			segment := tx.StartSegment("app's " + name)
-			got, span := start(ctx, t, s.m, name)
-			if !findLayout().same(newrelic.FromContext(got), tx) {
-				t.Errorf("%s has another transaction in its context", name)
-			}
-			end(span, name)
+			_, span := start(newrelic.NewContext(s.ctx, tx), t, s.m, name)
 			segment.End()
+			end(span, name)
 		})
 	}
 	wg.Wait()
@@ -226,96 +246,284 @@ func TestSpansOnGoroutines(t *testing.T) {
 	spans := s.spans()
 	wantBelow(t, spans, "a", "")
 	for i := range 8 {
-		wantBelow(t, spans, fmt.Sprint("in plain", i), fmt.Sprint("plain", i))
-		vendor := fmt.Sprint("vendor", i)
-		wantBelow(t, spans, vendor, "app's "+vendor)
-		if _, ok := spans[fmt.Sprint("Custom/plain", i)]; !ok {
-			t.Errorf("plain%d is lost", i)
+		plain, vendor := fmt.Sprint("plain", i), fmt.Sprint("vendor", i)
+		wantBelow(t, spans, plain, "")
+		wantBelow(t, spans, "in "+plain, plain)
+		wantParent(t, spans, "app's "+plain, "in "+plain)
+		wantBelow(t, spans, vendor, "")
+		wantParent(t, spans, "app's "+vendor, "")
+		parent := "a"
+		if spans["Custom/child"+plain].intrinsics["parentId"] == spans[root].intrinsics["guid"] {
+			parent = "" // another was on the lane
 		}
+		wantBelow(t, spans, "child"+plain, parent)
 	}
 }
 
-// TestMixedSegments: segments of New Relic's API and spans that overlap, with one
-// handle of the transaction. By New Relic's rule one of each two would be lost.
-func TestMixedSegments(t *testing.T) {
+// TestSegmentsAround: segments on the application's handle of the message and spans
+// never meet, in whatever order they end.
+func TestSegmentsAround(t *testing.T) {
 	s := newSpanTest(t)
 	tx := newrelic.FromContext(s.ctx)
-
-	first := tx.StartSegment("first") // ends before what is below it
+	first := tx.StartSegment("first")
 	ctx, a := start(s.ctx, t, s.m, "a")
-	ctx, b := below(ctx, t, a, "b")
-	first.End()
-	inner := newrelic.FromContext(ctx).StartSegment("inner")
-	inner.End()
+	_, b := below(ctx, t, a, "b")
+	second := tx.StartSegment("second")
 	end(b, "b")
-	end(a, "a")
-
-	_, c := start(s.ctx, t, s.m, "c")
-	second := tx.StartSegment("second") // outlives what it began under
-	end(c, "c")
-	_, d := start(s.ctx, t, s.m, "d") // below second, for all that is known
-	third := tx.StartSegment("third")
-	third.End()
 	second.End()
-	end(d, "d")
-
-	_, e := start(s.ctx, t, s.m, "e")
-	end(e, "e")
-	segment := tx.StartSegment("last")
-	segment.End()
+	first.End()
+	third := tx.StartSegment("third")
+	end(a, "a")
+	third.End()
 	spans := s.spans()
-	for child, parent := range map[string]string{"a": "first", "b": "a", "c": "", "d": "second", "e": ""} {
+	wantBelow(t, spans, "a", "")
+	wantBelow(t, spans, "b", "a")
+	wantParent(t, spans, "first", "")
+	wantParent(t, spans, "second", "first")
+	wantParent(t, spans, "third", "")
+}
+
+// TestSegmentsInside: segments with the handle in a span's context are below it,
+// and no span is above one: it would end with it.
+func TestSegmentsInside(t *testing.T) {
+	s := newSpanTest(t)
+	ctx, a := start(s.ctx, t, s.m, "a")
+	handle := newrelic.FromContext(ctx)
+	first := handle.StartSegment("first")
+	ctxB, b := below(ctx, t, a, "b")
+	if newrelic.FromContext(ctxB) == handle {
+		t.Error("a span above a segment of the application's")
+	}
+	second := newrelic.FromContext(ctxB).StartSegment("second")
+	first.End()
+	second.End()
+	end(b, "b")
+	_, c := below(ctx, t, a, "c")
+	third := handle.StartSegment("third")
+	third.End()
+	end(c, "c")
+	end(a, "a")
+	spans := s.spans()
+	for child, parent := range map[string]string{"a": "", "b": "", "c": "a"} {
 		wantBelow(t, spans, child, parent)
 	}
-	for child, parent := range map[string]string{"first": root, "inner": "Custom/b", "second": "Custom/c", "third": "Custom/second", "last": root} {
-		if got, want := spans["Custom/"+child].intrinsics["parentId"], spans[parent].intrinsics["guid"]; got != want || got == nil {
-			t.Errorf("%s is below %v, want %v", child, got, want)
-		}
+	for child, parent := range map[string]string{"first": "a", "second": "b", "third": "c"} {
+		wantParent(t, spans, child, parent)
 	}
 }
 
-// TestUnknownLayout: with an agent whose structures are not known, New Relic's rule
-// holds, and it has nothing to complain of.
-func TestUnknownLayout(t *testing.T) {
-	s := newSpanTest(t)
-	s.m.exporter.layout = nil
+// TestSegmentLeftOpen: a segment that the application has not ended when the span
+// does is dropped, and takes the attributes of the span's end with it. That it
+// ends too late is for its own End to complain of, once.
+func TestSegmentLeftOpen(t *testing.T) {
+	c := newCollector()
+	log := &logs{expected: []string{"name:left"}}
+	app := startApp(t, c, log)
+	connect(t, app)
+	ctx, m := startMessage(t, openConn(t, New(app)), messageStart("chat.say"))
+	s := &spanTest{t, c, app, ctx, m}
 	ctx, a := start(s.ctx, t, s.m, "a")
-	_, b := below(ctx, t, a, "b")
-	_, sibling := start(s.ctx, t, s.m, "sibling")
-	end(b, "b")
-	ctx, lost := below(ctx, t, a, "lost")
-	_, lostToo := below(ctx, t, lost, "lost too")
+	left := newrelic.FromContext(ctx).StartSegment("left")
 	end(a, "a")
-	end(lostToo, "lost too")
-	end(lost, "lost")
-	end(sibling, "sibling")
+	_, b := start(s.ctx, t, s.m, "b")
+	if n := log.count(); n != 0 {
+		t.Errorf("%d lines, though the application has done nothing yet", n)
+	}
+	left.End()
+	end(b, "b")
+	if n := log.count(); n != 1 || s.m.lanes != 1 {
+		t.Errorf("%d lines, %d lanes, want one of each", n, s.m.lanes)
+	}
 	spans := s.spans()
-	wantBelow(t, spans, "b", "a")
-	wantBelow(t, spans, "sibling", "")
-	if spans["Custom/a"].user["of"] != "a" || len(spans) != 3+2 {
-		t.Errorf("a is %v of %d spans", spans["Custom/a"], len(spans))
+	wantParent(t, spans, "a", "")
+	wantBelow(t, spans, "b", "")
+	if _, ok := spans["Custom/left"]; ok {
+		t.Error("the segment is recorded")
+	}
+}
+
+// TestHandleKept: the application goes on with a handle that it has got from the
+// context of a span which has ended. The lane is not used again while it does.
+func TestHandleKept(t *testing.T) {
+	s := newSpanTest(t)
+	ctx, a := start(s.ctx, t, s.m, "a")
+	kept := newrelic.FromContext(ctx)
+	end(a, "a")
+	if newrelic.FromContext(ctx) != s.m.tx {
+		t.Error("the context is still on the lane")
+	}
+	segment := kept.StartSegment("segment")
+	_, b := start(s.ctx, t, s.m, "b")
+	segment.End()
+	segment.AddAttribute("late", true)
+	end(b, "b")
+	spans := s.spans()
+	wantBelow(t, spans, "a", "")
+	wantBelow(t, spans, "b", "")
+	wantParent(t, spans, "segment", "")
+}
+
+// TestSpansOfUnsampled: they are counted, in whatever order they end and whatever
+// segments are begun in between. They are no events.
+func TestSpansOfUnsampled(t *testing.T) {
+	c := newCollector()
+	c.reply["sampling_target"] = 0
+	app := newApp(t, c)
+	ctx, m := startMessage(t, openConn(t, New(app)), messageStart("chat.say"))
+	if m.collectsSpans() {
+		t.Fatal("the message is sampled: the test proves nothing")
+	}
+	ctxA, a := start(ctx, t, m, "a")
+	segment := newrelic.FromContext(ctxA).StartSegment("segment")
+	ctxB, b := below(ctxA, t, a, "b")
+	segment.End()
+	_, d := below(ctxB, t, b, "d")
+	end(a, "a")
+	end(b, "b")
+	end(d, "d")
+	m.End(messageOK())
+	h := c.harvest(t, app)
+	for _, name := range []string{"a", "b", "d", "segment"} {
+		if got := h.count("Custom/" + name); got != 1 {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if len(h.spans) != 0 {
+		t.Errorf("spans %v", names(h.spans))
+	}
+}
+
+// TestManySpans: one after the other they share a lane, whatever their number, and
+// each that is open at the same time has its own.
+func TestManySpans(t *testing.T) {
+	const many, parallel = 10_000, 50
+	s := newSpanTest(t)
+	for range many {
+		_, span := s.m.StartSpan(s.ctx, apmws.SpanStart{Name: "s"})
+		span.End(apmws.SpanEnd{Outcome: apmws.OutcomeSuccess})
+	}
+	if s.m.lanes != 1 || len(s.m.idle) != 1 {
+		t.Errorf("%d lanes, %d idle", s.m.lanes, len(s.m.idle))
+	}
+	for range many / parallel {
+		open := make([]apmws.ChildSpan, parallel)
+		for i := range open {
+			_, open[i] = s.m.StartSpan(s.ctx, apmws.SpanStart{Name: "p"})
+		}
+		for _, span := range open {
+			span.End(apmws.SpanEnd{Outcome: apmws.OutcomeSuccess})
+		}
+	}
+	if s.m.lanes != parallel || len(s.m.idle) != parallel {
+		t.Errorf("%d lanes, %d idle", s.m.lanes, len(s.m.idle))
+	}
+	for _, l := range s.m.idle {
+		if n := cap(l.open); n > 8 || l.open[:n][0] != nil {
+			t.Errorf("a lane holds on to its spans, of %d", n)
+		}
+	}
+	s.m.End(messageOK())
+	h := s.c.harvest(t, s.app)
+	if h.count("Custom/s") != many || h.count("Custom/p") != many {
+		t.Errorf("%v and %v, want %d", h.count("Custom/s"), h.count("Custom/p"), many)
+	}
+}
+
+// TestTooManySpans: of those that are open at once.
+func TestTooManySpans(t *testing.T) {
+	s := newSpanTest(t)
+	var open []apmws.ChildSpan
+	for range maxLanes {
+		_, span := start(s.ctx, t, s.m, "open")
+		open = append(open, span)
+	}
+	for range 2 {
+		if got, span := s.m.StartSpan(s.ctx, apmws.SpanStart{Name: "lost"}); got != s.ctx || span != nil {
+			t.Errorf("span %v", span)
+		}
+	}
+	_, child := below(s.ctx, t, open[0], "child") // needs no lane
+	end(child, "child")
+	end(open[1], "open")
+	_, again := start(s.ctx, t, s.m, "again")
+	end(again, "again")
+	for _, span := range open {
+		end(span, "open")
+	}
+	if got := dropped(s.m.exporter, "spans"); got != 2 {
+		t.Errorf("%d dropped, want 2", got)
+	}
+	s.m.End(messageOK())
+	h := s.c.harvest(t, s.app)
+	if h.count("Custom/open") != maxLanes || h.count("Custom/child") != 1 || h.count("Custom/again") != 1 || h.count("Custom/lost") != 0 {
+		t.Errorf("%v, %v, %v and %v", h.count("Custom/open"), h.count("Custom/child"), h.count("Custom/again"), h.count("Custom/lost"))
 	}
 }
 
 // TestSpansLeftOpen: those that end after the transaction, or never, leave nothing
-// behind, and no error line.
+// behind, and no error line; whoever has ended it.
 func TestSpansLeftOpen(t *testing.T) {
+	for name, endMessage := range map[string]func(s *spanTest){
+		"ended":                    func(s *spanTest) { s.m.End(messageOK()) },
+		"ended by the application": func(s *spanTest) { newrelic.FromContext(s.ctx).End() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSpanTest(t)
+			ctx, late := start(s.ctx, t, s.m, "late")
+			ctx, never := below(ctx, t, late, "never")
+			_, ended := below(ctx, t, never, "ended")
+			end(ended, "ended")
+			endMessage(s)
+			end(late, "late")
+			if got, span := s.m.StartSpan(s.ctx, apmws.SpanStart{Name: "after"}); got != s.ctx || span != nil {
+				t.Error("a span after the end")
+			}
+			if got, span := never.(apmws.SpanStarter).StartSpan(ctx, apmws.SpanStart{Name: "after"}); got != ctx || span != nil {
+				t.Error("a span below a span after the end")
+			}
+			s.m.End(messageOK())
+			h := s.c.harvest(t, s.app)
+			if got := fmt.Sprint(names(h.spans)); got != "[Custom/ended OtherTransaction/Go/Connection/CONNECT /ws "+root+"]" {
+				t.Errorf("spans %v", got)
+			}
+		})
+	}
+}
+
+// TestSpansRaceWithTheEnd: spans start, are found by New Relic's API and end, some
+// twice, while those around them and the message end.
+func TestSpansRaceWithTheEnd(t *testing.T) {
 	s := newSpanTest(t)
-	ctx, late := start(s.ctx, t, s.m, "late")
-	ctx, never := below(ctx, t, late, "never")
-	_, ended := below(ctx, t, never, "ended")
-	end(ended, "ended")
-	s.m.End(messageOK())
-	end(late, "late")
-	if got, span := s.m.StartSpan(s.ctx, apmws.SpanStart{Name: "after"}); got != s.ctx || span != nil {
-		t.Error("a span after the end")
+	ctxA, a := start(s.ctx, t, s.m, "a")
+	var wg sync.WaitGroup
+	var started atomic.Int64
+	for range 50 {
+		wg.Go(func() {
+			for range 20 {
+				ctx, b := a.(apmws.SpanStarter).StartSpan(ctxA, apmws.SpanStart{Name: "b"})
+				if newrelic.FromContext(ctx) == nil {
+					t.Error("no transaction in the context")
+				}
+				if b == nil {
+					continue
+				}
+				started.Add(1)
+				_, c := b.(apmws.SpanStarter).StartSpan(ctx, apmws.SpanStart{Name: "c"})
+				wg.Go(func() { end(b, "b") })
+				if c != nil {
+					end(c, "c")
+				}
+				end(b, "b")
+			}
+		})
 	}
-	if got, span := never.(apmws.SpanStarter).StartSpan(ctx, apmws.SpanStart{Name: "after"}); got != ctx || span != nil {
-		t.Error("a span below a span after the end")
-	}
+	wg.Go(func() { end(a, "a") })
+	wg.Go(func() { s.m.End(messageOK()) })
+	wg.Wait()
 	h := s.c.harvest(t, s.app)
-	if got := fmt.Sprint(names(h.spans)); got != "[Custom/ended OtherTransaction/Go/Connection/CONNECT /ws "+root+"]" {
-		t.Errorf("spans %v", got)
+	h.transaction(t, "Message/chat.say")
+	if got := int64(h.count("Custom/b")); got > started.Load() || h.count("Custom/a") > 1 {
+		t.Errorf("%d of %d, in %v", got, started.Load(), h.count("Custom/a"))
 	}
 }
 
@@ -325,7 +533,7 @@ func TestForeignContext(t *testing.T) {
 	s := newSpanTest(t)
 	other := s.app.StartTransaction("other")
 	got, a := start(newrelic.NewContext(s.ctx, other), t, s.m, "a")
-	if newrelic.FromContext(got) != s.m.tx {
+	if newrelic.FromContext(got).GetTraceMetadata().TraceID != s.m.ids.TraceIDString() {
 		t.Error("the span's context has another transaction")
 	}
 	end(a, "a")
@@ -369,7 +577,8 @@ func TestSegmentKinds(t *testing.T) {
 		{"external.grpc.call", "billing.example:443", "External/billing.example:443/grpc/n", "http"},
 		{"external", "billing", "External/billing/external/n", "http"},
 		{"cache.custom", "edge", "External/edge/custom/n", "http"},
-		{"", "bare", "External/bare/http/n", "http"},
+		{"", "bare", "External/bare/http", "http"},
+		{"external.http", "billing", "External/billing/http", "http"},
 	}
 	for _, test := range tests {
 		s := newSpanTest(t)
@@ -398,44 +607,31 @@ func TestSegmentKinds(t *testing.T) {
 	}
 }
 
-// TestInternals: should the agent change, this says so before spans that end out
-// of order suffer for it, or messages wait.
-func TestInternals(t *testing.T) {
-	app := newApp(t, newCollector())
-	queue := dataQueue(app)
+// TestHTTPSegment: only a method is sent as one.
+func TestHTTPSegment(t *testing.T) {
+	for name, method := range map[string]any{
+		"GET": "GET", "POST billing": "POST", "get billing": nil, "GETTING": nil, "charge": nil, "": nil,
+	} {
+		s := newSpanTest(t)
+		_, span := s.m.StartSpan(s.ctx, apmws.SpanStart{Name: name, Type: "external.http", Destination: "billing"})
+		span.End(apmws.SpanEnd{Outcome: apmws.OutcomeSuccess})
+		want := "External/billing/http"
+		if method != nil {
+			want += "/" + method.(string)
+		}
+		if got, ok := s.spans()[want]; !ok || got.agent["http.method"] != method {
+			t.Errorf("%q: %v, want %s", name, got, want)
+		}
+	}
+}
+
+// TestDataQueue: should the agent change, this says so before messages wait.
+func TestDataQueue(t *testing.T) {
+	queue := dataQueue(newApp(t, newCollector()))
 	if !queue.IsValid() || queue.Cap() != 200 || queue.Len() > queue.Cap() {
 		t.Errorf("queue %v", queue)
 	}
-	l := findLayout()
-	if l == nil {
-		t.Fatal("no layout")
-	}
-	tx := app.StartTransaction("x")
-	other := tx.NewGoroutine()
-	first := tx.StartSegment("first")
-	second := tx.StartSegment("second")
-	if l.open(tx) != 2 || l.open(other) != 0 || l.depthOf(&first.StartTime) != 0 || l.depthOf(&second.StartTime) != 1 {
-		t.Errorf("%d and %d open, depths %d and %d", l.open(tx), l.open(other), l.depthOf(&first.StartTime), l.depthOf(&second.StartTime))
-	}
-	l.copyStack(tx, other, 99)
-	l.rebase(&second.StartTime, other)
-	second.End() // logs an error, which fails the test, when it is not there
-	l.trim(tx, 1)
-	if l.open(tx) != 1 || l.open(other) != 1 {
-		t.Errorf("%d and %d open", l.open(tx), l.open(other))
-	}
-	first.End()
-	tx.End()
-	strange := &newrelic.Transaction{Private: &struct{ txn, thread int }{}}
-	for _, foreign := range []*newrelic.Transaction{nil, strange, {}, app.StartTransaction("y")} {
-		if l.same(tx, foreign) || l.same(foreign, tx) || (*layout)(nil).same(tx, foreign) {
-			t.Errorf("%v is taken for another's", foreign)
-		}
-	}
-	if !l.same(tx, other) {
-		t.Error("handles of one transaction are not told from others")
-	}
-	for _, private := range []any{nil, 1, "x", (*int)(nil), &struct{ dataChan int }{}} {
+	for _, private := range []any{nil, 1, "x", (*int)(nil), new(int), &struct{ dataChan int }{}} {
 		if dataQueue(&newrelic.Application{Private: private}).IsValid() {
 			t.Errorf("a queue in %T", private)
 		}

@@ -21,8 +21,8 @@ type transaction struct {
 
 	mu    sync.Mutex
 	ended bool
-	main  lane
-	lanes []*lane // others
+	lanes int     // made
+	idle  []*lane // those without open spans
 }
 
 // init takes over a transaction that has just been started, and has continued a
@@ -31,7 +31,6 @@ func (t *transaction) init(ctx context.Context, e *Exporter, tx *newrelic.Transa
 	t.carrier = carrier{Context: ctx, exporter: e, tx: tx}
 	t.values = values
 	t.ids = ids
-	t.main.handle = tx
 }
 
 // AddAttribute implements attributeSetter.
@@ -81,19 +80,11 @@ func (t *transaction) end(end *ending) {
 		t.AddAttribute(semconv.UserID, user)
 	}
 	if end.failure != nil {
-		t.exporter.noticeError(t.rootHandle(), t.values, end.failure)
+		// An error belongs to the segment that is open on the handle, and one that is
+		// still open is not recorded.
+		t.exporter.noticeError(t.tx.NewGoroutine(), t.values, end.failure)
 	}
 	t.exporter.handoff.end(t.tx)
-}
-
-// rootHandle returns a handle without open segments: an error belongs to the one
-// that is open, and those that are open at the end are not recorded.
-func (t *transaction) rootHandle() *newrelic.Transaction {
-	layout := t.exporter.layout
-	if layout != nil && layout.open(t.tx) == 0 || layout == nil && len(t.main.open) == 0 {
-		return t.tx
-	}
-	return t.tx.NewGoroutine()
 }
 
 // boxedResult and boxedOutcome return the common values without an allocation.
