@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -21,6 +25,9 @@ type both struct {
 	collector *collector
 }
 
+// panicToken is a token over which the check of tokens panics.
+const panicToken = "panic-token"
+
 func startBoth(t *testing.T) *both {
 	t.Helper()
 	b := &both{redis: miniredis.RunT(t), intake: startIntake(t), collector: newCollector(t)}
@@ -29,119 +36,208 @@ func startBoth(t *testing.T) *both {
 	} {
 		t.Setenv("ELASTIC_APM_"+name, value)
 	}
+	secret := []byte("jwt-secret-jwt-secret")
 	b.node = startNode(t, func(cfg *config) {
-		cfg.redisURL, cfg.secret = "redis://"+b.redis.Addr(), []byte("jwt-secret-jwt-secret")
+		cfg.redisURL, cfg.secret = "redis://"+b.redis.Addr(), secret
 		cfg.elastic, cfg.newRelic, cfg.newRelicOption = b.intake.URL, licenceKey, b.collector.configure
+		cfg.heartbeat = time.Hour // so one ping for each connection
+		cfg.verify = func(ctx context.Context, token string) (string, error) {
+			if token == panicToken {
+				panic("cannot verify")
+			}
+			return tokens{secret}.verify(ctx, token)
+		}
 	})
 	connected(t, b.newRelic) // it drops what comes before
 	return b
 }
 
-// record is what a back end was told of a transaction, in one spelling.
-type record struct {
-	name                  string // with the type before it
-	trace, id, link       string // link: the trace of CONNECT
-	result, outcome, user string
-	attrs                 map[string]any // names spelled as in Elastic
+// visit is a connection, or a handshake that was refused, and what its client
+// knows of it.
+type visit struct {
+	*peer
+	name       string // in this test
+	id         string // as the log has it
+	host, port string // of the server
+	// Messages, and bytes, as the server sees them.
+	messagesReceived, messagesSent, received, sent float64
 }
 
-// key tells the records of this test apart.
-func (r record) key() string { return r.name + " " + r.result }
-
-func (in *intake) records(t *testing.T) map[string]record {
-	all := map[string]record{}
-	found, _ := in.all("transaction", "")
-	for _, e := range found {
-		r := record{
-			name: e.Type + "/" + e.Name, trace: e.TraceID, id: e.ID,
-			result: e.Result, outcome: e.Outcome, user: e.Context.User.ID, attrs: e.Context.Tags,
-		}
-		for _, link := range e.Links {
-			r.link += link.TraceID
-		}
-		if _, again := all[r.key()]; again {
-			t.Errorf("there are two %s", r.key())
-		}
-		all[r.key()] = r
-	}
-	return all
-}
-
-func (c *collector) records(t *testing.T) map[string]record {
-	all := map[string]record{}
-	for _, e := range c.all(nrTransaction, "") {
-		r := record{
-			name:  strings.TrimPrefix(e.str("name"), "OtherTransaction/Go/"),
-			trace: e.str("traceId"), id: e.str("guid"), attrs: map[string]any{},
-		}
-		for name, value := range e.user {
-			r.attrs[strings.ReplaceAll(name, ".", "_")] = value
-		}
-		r.link, _ = r.attrs["websocket_connection_trace_id"].(string)
-		r.result, _ = r.attrs["result"].(string)
-		r.outcome, _ = r.attrs["event_outcome"].(string)
-		r.user, _ = r.attrs["user_id"].(string)
-		if _, again := all[r.key()]; again {
-			t.Errorf("there are two %s", r.key())
-		}
-		all[r.key()] = r
-	}
-	return all
-}
-
-// TestBoth feeds one chat with all there is, and looks at what each of two back
-// ends gets of it: all, and nothing of the other's.
-func TestBoth(t *testing.T) {
-	b := startBoth(t)
-	token := signIn(t, b.url, "Ada")
-	conn, _, err := dial(t, wsURL(b.url)+"?access=query-secret", http.Header{
-		"Sec-Websocket-Protocol": {"bearer, " + token},
-		"Cookie":                 {"session=cookie-secret"},
-		"Referer":                {b.url + "?from=referer-secret"},
-		"Origin":                 {strings.TrimSuffix(b.url, "/")},
-	})
+// visit makes a handshake that is answered by status.
+func (b *both) visit(t *testing.T, name string, status int, token string, header http.Header) *visit {
+	t.Helper()
+	host, port, err := net.SplitHostPort(strings.TrimSuffix(strings.TrimPrefix(b.url, "http://"), "/"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ada := &peer{conn, t}
-	ada.send(`{"type":"chat.join","room":"tea"}`)
-	ada.expect(map[string]string{"type": "chat.joined", "room": "tea"})
-	ada.say("tea", "text-secret")
-	ada.expect(sayings("tea", "Ada", "text-secret"))
-	ada.send(`{"type":"billing.status"}`)
-	ada.expect(map[string]string{"type": "billing.status", "plan": "free", "state": "active"})
-	ada.send(`{"type":"type-secret"}`)
-	ada.expectError("unknown type")
-	b.redis.SetError("LOADING the dataset")
-	ada.say("tea", "text-secret")
-	ada.expectError("was not sent")
-	b.redis.SetError("")
-	refused := http.Header{"Authorization": {"Bearer header-secret"}}
-	if _, res, err := dial(t, wsURL(b.url)+"?q=query-secret", refused); err == nil || res.StatusCode != http.StatusUnauthorized {
-		t.Fatalf("a bad token is answered by %v (%v)", res, err)
+	v := &visit{name: name, host: host, port: port}
+	header.Set("User-Agent", "the-agent")
+	header.Set("Cookie", "session=cookie-secret")
+	header.Set("Referer", b.url+"?from=referer-secret")
+	header.Set("Sec-Websocket-Protocol", "bearer, "+token)
+	answer := "websocket-connected"
+	if status != http.StatusSwitchingProtocols {
+		answer = "websocket-refused"
 	}
-	live := liveData(t, b.url)
-	closeFrame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "bye")
-	if err := ada.WriteControl(websocket.CloseMessage, closeFrame, time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
+	before, _ := b.log.all(action(answer))
+	conn, res, err := dial(t, wsURL(b.url)+"?access=query-secret", header)
+	if res == nil || res.StatusCode != status {
+		t.Fatalf("the handshake is answered by %v (%v), want %d", res, err, status)
 	}
-	b.log.wait(t, "disconnected", 1, action("websocket-disconnected"))
-	b.stop() // sends all
+	v.peer = &peer{conn, t}
+	v.id = b.log.wait(t, answer, len(before)+1, action(answer))[len(before)].str("labels.websocket_connection_id")
+	return v
+}
 
-	elastic, newRelic := b.intake.records(t), b.collector.records(t)
-	checkRecords(t, "Elastic", elastic)
-	checkRecords(t, "New Relic", newRelic)
-	b.checkSpans(t, elastic, newRelic)
-	b.checkErrors(t, elastic, newRelic)
-	b.checkMetrics(t)
-	b.checkIDs(t, elastic)
-	b.checkLog(t, elastic, newRelic)
+// exchange sends a message, and receives one that has just these fields.
+func (v *visit) exchange(message string, want map[string]string) {
+	v.t.Helper()
+	v.send(message)
+	v.messagesReceived++
+	v.received += float64(len(message))
+	_, answer, err := v.ReadMessage()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.messagesSent++
+	v.sent += float64(len(answer))
+	var got map[string]string
+	if json.Unmarshal(answer, &got) != nil || !maps.Equal(got, want) {
+		v.t.Fatalf("%s is answered by %s, want %v", message, answer, want)
+	}
+}
+
+func (v *visit) leave(reason string) {
+	v.t.Helper()
+	frame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, reason)
+	if err := v.WriteControl(websocket.CloseMessage, frame, time.Now().Add(patience)); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+// visits are the connections of the story. What is said comes back after the
+// ping, and its pong is answered before what is sent next: so who says something
+// has a known round trip.
+type visits struct{ bob, ada, cleo, dan, badToken, panicked, otherSite *visit }
+
+func (v *visits) all() []*visit {
+	return []*visit{v.bob, v.ada, v.cleo, v.dan, v.badToken, v.panicked, v.otherSite}
+}
+
+// whose says which of them has the id of a connection.
+func (v *visits) whose(connection any) string {
+	for _, one := range v.all() {
+		if one.id == connection {
+			return one.name
+		}
+	}
+	return "nobody"
+}
+
+const (
+	joinTea = `{"type":"chat.join","room":"tea"}`
+	sayTea  = `{"type":"chat.say","room":"tea","text":"text-secret"}`
+)
+
+func joinedRoom(room string) map[string]string {
+	return map[string]string{"type": "chat.joined", "room": room}
+}
+
+func answeredError(text string) map[string]string {
+	return map[string]string{"type": "error", "error": text}
+}
+
+// happen lets all happen, with a report in the middle.
+func (b *both) happen(t *testing.T, token func(user string) string) *visits {
+	t.Helper()
+	v := &visits{}
+	v.bob = b.visit(t, "Bob", http.StatusSwitchingProtocols, token("Bob"), http.Header{"Traceparent": {"nonsense"}})
+	v.bob.exchange(joinTea, joinedRoom("tea"))
+	v.bob.exchange(sayTea, sayings("tea", "Bob", "text-secret"))
+	v.bob.leave("")
+	b.log.wait(t, "disconnected", 1, action("websocket-disconnected"))
+	v.badToken = b.visit(t, "bad token", http.StatusUnauthorized, "header-secret", http.Header{"Authorization": {"Bearer header-secret"}})
+	v.panicked = b.visit(t, "panic", http.StatusInternalServerError, panicToken, http.Header{})
+
+	v.ada = b.visit(t, "Ada", http.StatusSwitchingProtocols, token("Ada"), http.Header{"Origin": {strings.TrimSuffix(b.url, "/")}})
+	v.ada.exchange(joinTea, joinedRoom("tea"))
+	v.ada.exchange(sayTea, sayings("tea", "Ada", "text-secret"))
+	v.cleo = b.visit(t, "Cleo", http.StatusSwitchingProtocols, token("Cleo"), http.Header{})
+	v.cleo.SetPingHandler(func(string) error { return nil }) // she answers none
+	v.cleo.exchange(`{"type":"chat.join","room":"den"}`, joinedRoom("den"))
+	v.cleo.exchange(`{"type":"chat.say","room":"den","text":"text-secret"}`, sayings("den", "Cleo", "text-secret"))
+	b.report(t)
+
+	v.ada.exchange(`{"type":"billing.status"}`, map[string]string{"type": "billing.status", "plan": "free", "state": "active"})
+	v.ada.exchange(`{"type":"type-secret"}`, answeredError("unknown type of message"))
+	b.redis.SetError("LOADING the dataset")
+	v.ada.exchange(sayTea, answeredError("the message was not sent, try again"))
+	b.redis.SetError("")
+	v.otherSite = b.visit(t, "other site", http.StatusForbidden, token("Eve"), http.Header{"Origin": {"https://evil.example/?q=query-secret"}})
+	v.ada.leave("bye")
+	b.log.wait(t, "disconnected", 2, action("websocket-disconnected"))
+
+	v.dan = b.visit(t, "Dan", http.StatusSwitchingProtocols, token("Dan"), http.Header{})
+	v.dan.exchange(joinTea, joinedRoom("tea"))
+	v.dan.exchange(sayTea, sayings("tea", "Dan", "text-secret"))
+	v.dan.Close() // without a word
+	b.log.wait(t, "disconnected", 3, action("websocket-disconnected"))
+	return v
+}
+
+// report makes both back ends get the counters while Ada and Cleo are connected.
+func (b *both) report(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	// Elastic's agent does not report anew while it does so on its own account,
+	// which may have begun too early.
+	for !slices.Contains(b.intake.series()[activeConnections].values, 2) {
+		b.tracer.SendMetrics(ctx.Done())
+		if err := b.agent.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestBoth feeds one chat with all there is, and looks at what each of two back
+// ends gets of it: the whole contract, no more, and nothing of the other's.
+func TestBoth(t *testing.T) {
+	b := startBoth(t)
+	var tokens []string
+	v := b.happen(t, func(user string) string {
+		tokens = append(tokens, signIn(t, b.url, user))
+		return tokens[len(tokens)-1]
+	})
+	live := liveData(t, b.url)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		b.stop() // sends all
+	}()
+	v.cleo.expectClose(websocket.CloseGoingAway)
+	<-stopped
+
+	contract := contractOf(v)
+	elastic, newRelic := b.intake.tell(v), b.collector.tell(v)
+	checkContract(t, contract, elastic)
+	checkContract(t, contract, newRelic)
+	checkAgreement(t, contract, elastic, newRelic)
+	b.checkMetrics(t, v)
+	b.checkDurations(t, contract, elastic)
+	b.checkIDs(t, v, len(contract))
+	b.checkLog(t, contract, elastic, newRelic)
 
 	places := map[string]string{
 		"Elastic": b.intake.sent(), "New Relic": b.collector.sent(), "the log": b.log.String(), "the live page": live,
 	}
-	secrets := append(strings.Split(token, "."), token, "text-secret", "query-secret", "cookie-secret",
-		"referer-secret", "header-secret", "jwt-secret", "type-secret", "licence-secret", "access=")
+	secrets := []string{
+		"text-secret", "query-secret", "cookie-secret", "referer-secret", "header-secret", "jwt-secret",
+		"type-secret", "licence-secret", "access=", panicToken,
+	}
+	for _, token := range tokens {
+		secrets = append(append(secrets, token), strings.Split(token, ".")...)
+	}
 	for where, text := range places {
 		for _, secret := range secrets {
 			if strings.Contains(text, secret) {
@@ -151,171 +247,15 @@ func TestBoth(t *testing.T) {
 	}
 }
 
-const (
-	opened       = "Connection/CONNECT /ws HTTP 1xx"
-	turnedAway   = "Connection/CONNECT /ws HTTP 4xx"
-	failedSaying = "Message/chat.say error"
-	ended        = "Disconnection/DISCONNECT /ws normal"
-)
-
-// checkRecords compares all transactions with the contract.
-func checkRecords(t *testing.T, where string, all map[string]record) {
-	t.Helper()
-	connect := all[opened]
-	message := func(length float64) map[string]any {
-		return map[string]any{
-			"websocket_event": "message", "websocket_message_type": "text", "websocket_message_direction": "inbound",
-			"websocket_message_length": length,
-		}
-	}
-	wanted := map[string]map[string]any{
-		opened:                      {"websocket_event": "connect", "websocket_subprotocol": "bearer"},
-		turnedAway:                  {"websocket_event": "connect", "websocket_refusal_reason": "unauthenticated"},
-		"Message/chat.join ok":      message(33),
-		"Message/chat.say ok":       message(54),
-		"Message/billing.status ok": message(25),
-		"Message/_OTHER ok":         message(22),
-		failedSaying:                message(54),
-		ended: {
-			"websocket_event": "disconnect", "websocket_close_code": "1000", "websocket_close_reason": "bye",
-			"websocket_close_initiator": "client", "websocket_close_cause": "normal",
-			"websocket_messages_received": 5.0, "websocket_messages_sent": 5.0, "websocket_bytes_received": 188.0,
-		},
-	}
-	if len(all) != len(wanted) {
-		t.Errorf("%s has %d kinds of transactions, want %d: %v", where, len(all), len(wanted), all)
-	}
-	for key, attrs := range wanted {
-		got, ok := all[key]
-		outcome, user, connection := "success", "Ada", connect.attrs["websocket_connection_id"]
-		switch key {
-		case failedSaying:
-			outcome = "failure"
-		case turnedAway:
-			user, connection = "", got.attrs["websocket_connection_id"]
-		}
-		if !ok || got.outcome != outcome || got.user != user || got.attrs["http_route"] != "/ws" ||
-			connection == nil || got.attrs["websocket_connection_id"] != connection {
-			t.Errorf("%s: %s is %+v", where, key, got)
-		}
-		for name, want := range attrs {
-			if got.attrs[name] != want {
-				t.Errorf("%s: %s of %s is %v, want %v", where, name, key, got.attrs[name], want)
-			}
-		}
-		switch key {
-		case opened, turnedAway:
-		default: // a trace of its own, linked to CONNECT
-			if got.link != connect.trace || got.trace == connect.trace {
-				t.Errorf("%s: %s is not linked: %+v", where, key, got)
-			}
-		}
-	}
-}
-
-// checkSpans looks for each span, below its transaction.
-func (b *both) checkSpans(t *testing.T, elastic, newRelic map[string]record) {
-	t.Helper()
-	for _, want := range []struct{ elastic, newRelic, below string }{
-		{"authenticate", "Custom/authenticate", opened},
-		{"authenticate", "Custom/authenticate", turnedAway},
-		{"upgrade", "Custom/upgrade", opened},
-		{"send chat.joined", "Custom/send chat.joined", "Message/chat.join ok"},
-		{"PUBLISH", "MessageBroker/Redis/Topic/Produce/Named/PUBLISH", "Message/chat.say ok"},
-		{"PUBLISH", "MessageBroker/Redis/Topic/Produce/Named/PUBLISH", failedSaying},
-		{"send error", "Custom/send error", failedSaying},
-		{"send error", "Custom/send error", "Message/_OTHER ok"},
-		{"GET billing", "External/billing/http/GET billing", "Message/billing.status ok"},
-		{"send billing.status", "Custom/send billing.status", "Message/billing.status ok"},
-	} {
-		n := 0
-		spans, _ := b.intake.all("span", want.elastic)
-		for _, span := range spans {
-			if span.TransactionID == elastic[want.below].id && span.TraceID == elastic[want.below].trace {
-				n++
-			}
-		}
-		if n != 1 {
-			t.Errorf("Elastic has %d spans %s below %s: %+v", n, want.elastic, want.below, spans)
-		}
-		n = 0
-		segments := b.collector.all(nrSpan, want.newRelic)
-		for _, s := range segments {
-			if s.str("transactionId") == newRelic[want.below].id && s.str("traceId") == newRelic[want.below].trace {
-				n++
-			}
-		}
-		if n != 1 {
-			t.Errorf("New Relic has %d spans %s below %s: %+v", n, want.newRelic, want.below, segments)
-		}
-	}
-}
-
-// checkErrors looks for the only failure there was.
-func (b *both) checkErrors(t *testing.T, elastic, newRelic map[string]record) {
-	t.Helper()
-	const text = "the message was not sent, try again: LOADING the dataset"
-	documents, _ := b.intake.all("error", "")
-	if len(documents) != 1 || documents[0].TransactionID != elastic[failedSaying].id || documents[0].Exception.Message != text {
-		t.Errorf("Elastic's errors are %+v", documents)
-	}
-	events := b.collector.all(nrError, "")
-	if len(events) != 1 || events[0].str("guid") != newRelic[failedSaying].id ||
-		events[0].str("error.message") != text || events[0].str("error.class") != "*proto.LoadingError" {
-		t.Errorf("New Relic's errors are %+v", events)
-	}
-}
-
-// checkMetrics compares the counters, which are sent as deltas.
-func (b *both) checkMetrics(t *testing.T) {
-	t.Helper()
-	elastic := map[string]float64{}
-	sets, _ := b.intake.all("metricset", "")
-	for _, set := range sets {
-		for name, sample := range set.Samples {
-			fields, _ := sample.(map[string]any)
-			value, _ := fields["value"].(float64) // a histogram has none
-			elastic[name] += value
-		}
-	}
-	for _, want := range []struct {
-		elastic, newRelic string
-		n                 float64
-	}{
-		{"websocket.connections.opened", "Connections/Opened", 1},
-		{"websocket.connections.refused", "Connections/Refused/unauthenticated", 1},
-		{"websocket.connections.closed", "Connections/Closed/normal", 1},
-		{"websocket.messages.received", "Messages/Received", 5},
-		{"websocket.messages.sent", "Messages/Sent", 5},
-		{"websocket.bytes.received", "Bytes/Received", 188},
-	} {
-		if got, ok := elastic[want.elastic]; !ok || got != want.n {
-			t.Errorf("Elastic's sum of %s is %v, want %v", want.elastic, got, want.n)
-		}
-		if got, ok := b.collector.metrics["Custom/WebSocket/"+want.newRelic]; !ok || got.total != want.n {
-			t.Errorf("New Relic's sum of %s is %v, want %v", want.newRelic, got.total, want.n)
-		}
-	}
-	if _, ok := elastic["websocket.connections.active"]; !ok {
-		t.Error("Elastic has no gauge of the connections")
-	}
-	if _, ok := b.collector.metrics["Custom/WebSocket/Connections/Active"]; !ok {
-		t.Error("New Relic has no gauge of the connections")
-	}
-	if got := b.collector.metrics["OtherTransaction/Go/Message/chat.say"].count; got != 2 {
-		t.Errorf("New Relic has counted %v chat.say, want 2", got)
-	}
-}
-
 var idPattern = regexp.MustCompile(`"([0-9a-f]{32}|[0-9a-f]{16})"`)
 
 // checkIDs finds all that looks like an id: the two have those of the connections
 // in common, and no other.
-func (b *both) checkIDs(t *testing.T, records map[string]record) {
+func (b *both) checkIDs(t *testing.T, v *visits, transactions int) {
 	t.Helper()
 	var connections []string
-	for _, key := range []string{opened, turnedAway} {
-		connections = append(connections, fmt.Sprint(records[key].attrs["websocket_connection_id"]))
+	for _, one := range v.all() {
+		connections = append(connections, one.id)
 	}
 	sent := map[string]string{"Elastic": b.intake.sent(), "New Relic": b.collector.sent()}
 	for whose, other := range map[string]string{"Elastic": "New Relic", "New Relic": "Elastic"} {
@@ -330,35 +270,39 @@ func (b *both) checkIDs(t *testing.T, records map[string]record) {
 				t.Errorf("%s has the id %s of %s", other, id, whose)
 			}
 		}
-		if transactions := len(records); n < 3*transactions { // trace, transaction, link or span
+		if n < 3*transactions { // trace, transaction, link or span
 			t.Errorf("only %d ids in what %s got", n, whose)
 		}
 	}
 }
 
 // checkLog finds a line of each transaction by the ids of both.
-func (b *both) checkLog(t *testing.T, elastic, newRelic map[string]record) {
+func (b *both) checkLog(t *testing.T, contract []wanted, elastic, newRelic *told) {
 	t.Helper()
-	for key, e := range elastic {
-		if key == ended {
+	for i := range contract {
+		w := &contract[i]
+		if w.kind == "Disconnection" {
 			continue // its line has the ids of CONNECT
 		}
+		e, n := elastic.transactions[w.key()], newRelic.transactions[w.key()]
+		if e == nil || n == nil {
+			continue // which was said
+		}
 		found, _ := b.log.all(func(l logLine) bool {
-			return l["trace.id"] == e.trace && l["transaction.id"] == e.id && l["newrelic.trace.id"] == newRelic[key].trace
+			return l["trace.id"] == e.trace && l["transaction.id"] == e.id && l["newrelic.trace.id"] == n.trace &&
+				l["newrelic.span.id"] == n.span && l["labels.websocket_connection_id"] == w.visit.id
 		})
 		if len(found) == 0 {
-			t.Errorf("no line has the ids of %s: %+v, %+v", key, e, newRelic[key])
+			t.Errorf("no line has the ids of %s: %+v, %+v", w.key(), e, n)
 		}
 	}
 	roots := map[string]bool{}
-	for _, s := range b.collector.all(nrSpan, "") {
-		if s.intrinsics["nr.entryPoint"] == true {
-			roots[s.str("traceId")+s.str("guid")] = true
-		}
+	for _, n := range newRelic.transactions {
+		roots[fmt.Sprint(n.trace, n.span)] = true
 	}
 	lines, _ := b.log.all(func(l logLine) bool { return l["labels.websocket_connection_id"] != nil })
-	if len(lines) < len(elastic) {
-		t.Errorf("%d lines of %d transactions", len(lines), len(elastic))
+	if len(lines) < len(contract) {
+		t.Errorf("%d lines of %d transactions", len(lines), len(contract))
 	}
 	for _, l := range lines {
 		if l["trace.id"] == nil || !roots[l.str("newrelic.trace.id")+l.str("newrelic.span.id")] || l["newrelic.entity.guid"] != "the-entity" {

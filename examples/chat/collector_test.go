@@ -39,11 +39,12 @@ func (e nrEvent) str(intrinsic string) string {
 	return s
 }
 
-type nrMetric struct{ count, total float64 }
+type nrMetric struct{ count, total, least, most float64 }
 
 const (
 	nrTransaction = "analytic_event_data"
 	nrError       = "error_event_data"
+	nrErrorTrace  = "error_data"
 	nrSpan        = "span_event_data"
 )
 
@@ -119,6 +120,20 @@ func (c *collector) take(method string, body []byte) error {
 		for _, e := range events {
 			c.told = append(c.told, nrEvent{method, e[0], e[1], e[2]})
 		}
+	case nrErrorTrace:
+		var parts [2]json.RawMessage // the run, the errors
+		var traces [][6]json.RawMessage
+		if err := json.Unmarshal(body, &parts); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(parts[1], &traces); err != nil {
+			return err
+		}
+		for _, trace := range traces {
+			if err := c.takeErrorTrace(trace); err != nil {
+				return err
+			}
+		}
 	case "metric_data":
 		var parts [4]json.RawMessage // the run, from, to, the metrics
 		var all [][2]json.RawMessage
@@ -137,6 +152,23 @@ func (c *collector) take(method string, body []byte) error {
 	return nil
 }
 
+// takeErrorTrace gives an error trace the shape of an error event.
+func (c *collector) takeErrorTrace(trace [6]json.RawMessage) error {
+	var transaction, text, class string
+	var params struct {
+		AgentAttributes, UserAttributes, Intrinsics map[string]any
+	}
+	for i, into := range []any{&transaction, &text, &class, &params} {
+		if err := json.Unmarshal(trace[i+1], into); err != nil { // the first is the time
+			return err
+		}
+	}
+	e := nrEvent{nrErrorTrace, params.Intrinsics, params.UserAttributes, params.AgentAttributes}
+	e.intrinsics["transactionName"], e.intrinsics["error.message"], e.intrinsics["error.class"] = transaction, text, class
+	c.told = append(c.told, e)
+	return nil
+}
+
 func (c *collector) takeMetric(m [2]json.RawMessage) error {
 	var id struct{ Name, Scope string }
 	var data [6]float64
@@ -150,8 +182,11 @@ func (c *collector) takeMetric(m [2]json.RawMessage) error {
 	if id.Scope != "" {
 		into, name = c.scoped, id.Scope+" "+id.Name
 	}
-	sum := into[name]
-	into[name] = nrMetric{sum.count + data[0], sum.total + data[1]}
+	sum, known := into[name]
+	if !known {
+		sum.least, sum.most = data[3], data[4]
+	}
+	into[name] = nrMetric{sum.count + data[0], sum.total + data[1], min(sum.least, data[3]), max(sum.most, data[4])}
 	return nil
 }
 
@@ -172,6 +207,29 @@ func (c *collector) all(kind, name string) []nrEvent {
 		}
 	}
 	return found
+}
+
+const (
+	opened = "Connection/CONNECT /ws HTTP 1xx"
+	ended  = "Disconnection/DISCONNECT /ws normal"
+)
+
+// record is a transaction.
+type record struct{ trace string }
+
+// records returns the transactions by their names and results, none of which
+// may be there twice.
+func (c *collector) records(t *testing.T) map[string]record {
+	t.Helper()
+	all := map[string]record{}
+	for _, e := range c.all(nrTransaction, "") {
+		key := fmt.Sprint(strings.TrimPrefix(e.str("name"), "OtherTransaction/Go/"), " ", e.user["result"])
+		if _, again := all[key]; again {
+			t.Errorf("there are two %s", key)
+		}
+		all[key] = record{trace: e.str("traceId")}
+	}
+	return all
 }
 
 // connected waits until the agent is: it drops what comes before.

@@ -26,7 +26,8 @@ type intake struct {
 
 // event is what Elastic's agents send of a transaction, span, error or metric.
 type event struct {
-	kind string // transaction, span, error, metricset, metadata
+	kind string         // transaction, span, error, metricset, metadata
+	all  map[string]any // all there is
 
 	ID            string `json:"id"`
 	TraceID       string `json:"trace_id"`
@@ -56,7 +57,15 @@ type event struct {
 	Exception struct {
 		Message string `json:"message"`
 	} `json:"exception"`
-	Samples map[string]any `json:"samples"`
+	Samples map[string]sample `json:"samples"`
+	Tags    map[string]any    `json:"tags"` // of a metricset
+}
+
+// sample is a metric's value, or its histogram.
+type sample struct {
+	Value  *float64  `json:"value"`
+	Values []float64 `json:"values"`
+	Counts []float64 `json:"counts"`
 }
 
 func startIntake(t *testing.T) *intake {
@@ -106,7 +115,7 @@ func (in *intake) add(line []byte) {
 	}
 	for kind, body := range kinds {
 		e := event{kind: kind}
-		if kind == "metadata" || json.Unmarshal(body, &e) == nil {
+		if kind == "metadata" || json.Unmarshal(body, &e) == nil && json.Unmarshal(body, &e.all) == nil {
 			in.events = append(in.events, e)
 		}
 	}
