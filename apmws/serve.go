@@ -241,7 +241,8 @@ func (l *loop) conclude(m Message, u *unrecorded, begin time.Duration, err error
 		return
 	}
 	tx := c.newTransaction(l.ctx, m, u.name, u.raw)
-	tx.start, tx.capped = time.Now().Add(-d), u.capped
+	now := time.Now()
+	tx.start, tx.capped = now.Add(begin-now.Sub(processStart)), u.capped
 	if tx.remote = u.remote; c.span != nil && !tx.remote.IsValid() && !c.route.messages.ContinueTrace {
 		tx.remote = c.remoteOf(m)
 	}
