@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/rs/zerolog"
 )
 
 // memConn is a peer that sends the same frame n times and takes everything.
@@ -123,16 +124,19 @@ func allocsPerMessage(wrap func(http.Handler) http.Handler, size int, loop func(
 }
 
 // TestMessageAllocations checks the budget: none of the core's own without an
-// exporter, one with one or two, which the budget of two allows.
+// exporter or for a message that is not sampled, one with one or two, which the budget of two allows.
 func TestMessageAllocations(t *testing.T) {
 	// gorilla allocates a reader for each message.
 	own := allocsPerMessage(bare, 64, pooledLoop)
+	logger := zerolog.New(io.Discard)
 	tests := []struct {
 		name  string
 		agent *Agent
 		size  int
 		limit float64
 	}{
+		{"not sampled", New(Options{Messages: testMessages, Exporters: []Exporter{nopExporter{}}, Sampling: &Sampling{}}), 64, 0},
+		{"not sampled, with a logger", New(Options{Messages: testMessages, Exporters: []Exporter{nopExporter{}}, Sampling: &Sampling{}, Logger: &logger}), 64, 1},
 		{"no exporter", New(Options{Messages: testMessages}), 64, 0},
 		{"no exporter, 64 KiB", New(Options{Messages: testMessages}), 64 << 10, 0},
 		{"one exporter", New(Options{Messages: testMessages, Exporters: []Exporter{nopExporter{}}}), 64, 1},

@@ -37,7 +37,8 @@ type EndpointOptions struct {
 	// of the request, which is not kept.
 	//
 	// An error refuses the handshake: with the status and the reason of one that
-	// was made by Refuse, else with 401. Its text is logged and not answered.
+	// was made by Refuse, else with 401. Its text is logged, so it must not hold
+	// a token, and not answered.
 	Authenticate func(ctx context.Context, r *http.Request) (context.Context, error)
 
 	// Connect runs when the 101 has been written, and ends CONNECT when it

@@ -252,3 +252,26 @@ func BenchmarkFrameParser(b *testing.B) {
 		p.feed(f, &s)
 	}
 }
+
+// TestOversizedClose: a peer may claim a close frame to be as long as it likes.
+func TestOversizedClose(t *testing.T) {
+	for _, size := range []int{maxControl, maxControl + 1, 200, 70_000} {
+		payload := append([]byte{0x03, 0xe8}, bytes.Repeat([]byte("x"), size-2)...)
+		p := frameParser{fromPeer: true}
+		sink := &closeSink{}
+		p.feed(frame(true, opClose, []byte{1, 2, 3, 4}, payload), sink)
+		if sink.code != 1000 || len(sink.reason) != maxControl-2 || p.violated != (size > maxControl) {
+			t.Errorf("%d bytes: code %d, %d bytes of reason, violated %v", size, sink.code, len(sink.reason), p.violated)
+		}
+	}
+}
+
+// closeSink keeps the close frame.
+type closeSink struct {
+	code   int
+	reason string
+}
+
+func (*closeSink) ping(uint64)                     {}
+func (*closeSink) pong(uint64)                     {}
+func (s *closeSink) close(code int, reason string) { s.code, s.reason = code, reason }

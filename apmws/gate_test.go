@@ -2,11 +2,15 @@ package apmws
 
 import (
 	"context"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 // stuck is an exporter whose message ends do not return until it is released.
@@ -151,5 +155,99 @@ func TestGateWithoutBlocking(t *testing.T) {
 		if call := g.enter(0); call == nil || !g.ticking.Load() {
 			t.Error("it does not begin again")
 		}
+	})
+}
+
+// TestConnectionWhileBlocked: of a connection that begins while an exporter is left
+// out it never hears, but each event that it misses is counted.
+func TestConnectionWhileBlocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStuck()
+		l := newLogged(Options{Exporters: []Exporter{s}})
+		_, tx := StartMessage(arriving(l.Agent).scope, MessageInfo{})
+		var held sync.WaitGroup
+		held.Go(func() { tx.End(nil) })
+		time.Sleep(3 * blockedAfter)
+		c := arriving(l.Agent) // the start and the 101 are missed
+		close(s.release)
+		held.Wait()
+		time.Sleep(3 * blockedAfter)
+		calls := len(s.journal.of("stuck"))
+		for range 10 {
+			_, tx := StartMessage(c.scope, MessageInfo{})
+			tx.End(nil)
+		}
+		c.disconnected()
+		if n := len(s.journal.of("stuck")); n != calls {
+			t.Errorf("called %d times for a connection that it does not know", n-calls)
+		}
+		if d := l.Stats().Dropped; len(d) != 1 || d[0].Reason != "blocked" || d[0].Count != 2+10+1 {
+			t.Errorf("dropped %+v", d)
+		}
+	})
+}
+
+// stuckLogger is an exporter that does not return when a line asks for its fields.
+type stuckLogger struct {
+	vendored
+	release chan struct{}
+}
+
+func (s stuckLogger) LogFields(SpanContext) []slog.Attr {
+	<-s.release
+	return nil
+}
+
+// TestBlockingLogFields: lines go on without the exporter's fields.
+func TestBlockingLogFields(t *testing.T) {
+	var out lockedBuffer
+	logger := zerolog.New(&out)
+	release := make(chan struct{})
+	defer close(release)
+	agent := New(Options{Logger: &logger, Exporters: []Exporter{
+		stuckLogger{vendored{&witness{name: "stuck", journal: &journal{}, ids: sampled(1)}}, release},
+	}})
+	go agent.connect(agent.route("/ws"), upgradeRequest()) // held up
+	x := agent.exporter.members[0]
+	eventually(t, "the call has begun", func() bool { return x.gate.calls(0)+x.gate.calls(1) > 0 })
+	x.gate.tick()
+	x.gate.tick() // no need to wait for the clock
+	live(agent)
+	if n := strings.Count(out.String(), "websocket disconnected"); n != 1 {
+		t.Errorf("the log was %s", out.String())
+	}
+}
+
+// counting is an exporter that counts what it drops until it is told to block.
+type counting struct {
+	silent
+	blocks  bool
+	release chan struct{}
+}
+
+func (c *counting) Dropped() []Dropped {
+	if c.blocks {
+		<-c.release
+	}
+	return []Dropped{{Reason: "queue_full", Count: 7}}
+}
+
+// TestDroppedNeverGoesBack: what an exporter has said that it dropped is still
+// there when it cannot be asked.
+func TestDroppedNeverGoesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &counting{release: make(chan struct{})}
+		agent := New(Options{Exporters: []Exporter{c}})
+		want := []Dropped{{"apmws", "queue_full", 7}}
+		if got := agent.Stats().Dropped; !slices.Equal(got, want) {
+			t.Fatalf("dropped %+v", got)
+		}
+		c.blocks = true
+		go agent.Stats()
+		time.Sleep(3 * blockedAfter)
+		if got := agent.Stats().Dropped; !slices.Equal(got, want) {
+			t.Errorf("dropped %+v while it blocks", got)
+		}
+		close(c.release)
 	})
 }

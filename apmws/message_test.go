@@ -3,7 +3,10 @@ package apmws
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -98,5 +101,25 @@ func TestStartMessage(t *testing.T) {
 	}
 	if ends[2].result != "panic" || ends[2].failure.Panic != "boom" || ends[3].result != "ok" {
 		t.Errorf("third %+v, fourth %+v", ends[2], ends[3])
+	}
+}
+
+// TestErrorType: the innermost error's type, of several the first one's.
+func TestErrorType(t *testing.T) {
+	inner := &os.PathError{Op: "open", Path: "x", Err: io.EOF}
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{io.EOF, "*errors.errorString"},
+		{&CloseError{}, "*apmws.CloseError"},
+		{fmt.Errorf("outer: %w", &CloseError{}), "*apmws.CloseError"},
+		{fmt.Errorf("%w: %w", &CloseError{}, inner), "*apmws.CloseError"},
+		{fmt.Errorf("outer: %w", errors.Join(&CloseError{}, inner)), "*apmws.CloseError"},
+		{fmt.Errorf("%w", inner), "*errors.errorString"},
+	} {
+		if got := errorType(test.err); got != test.want {
+			t.Errorf("%v has the type %s, want %s", test.err, got, test.want)
+		}
 	}
 }

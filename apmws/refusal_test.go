@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/gorilla/websocket"
 )
 
 // handshakeWith sends a handshake to where url says, changed as asked, and
@@ -329,5 +331,32 @@ func TestCheckOriginPanics(t *testing.T) {
 	}
 	if ends := rec.all("span-end"); len(ends) != 1 || ends[0].name != "upgrade" || ends[0].outcome != OutcomeFailure {
 		t.Errorf("spans ended: %+v", ends)
+	}
+}
+
+func TestRefusalHeader(t *testing.T) {
+	url := serveWS(t, New(Options{}).Endpoint("/ws", EndpointOptions{
+		Authenticate: failsWith(&RefusalError{
+			Status: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": {"Bearer"}},
+		}),
+		Message: neverMessage(t),
+	}))
+	resp, _ := handshakeWith(t, url, nil)
+	if resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("WWW-Authenticate") != "Bearer" {
+		t.Errorf("answered %d with %v", resp.StatusCode, resp.Header)
+	}
+}
+
+func TestNoHandshakeInTheApplicationsFormat(t *testing.T) {
+	url := serveWS(t, New(Options{}).Endpoint("/ws", EndpointOptions{
+		Upgrader: websocket.Upgrader{Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte("{}"))
+		}},
+		Message: neverMessage(t),
+	}))
+	resp, body := handshakeWith(t, url, func(r *http.Request) { r.Header = http.Header{} })
+	if resp.StatusCode != http.StatusUpgradeRequired || resp.Header.Get("Upgrade") != "websocket" || body != "{}" {
+		t.Errorf("answered %d with %v and %q", resp.StatusCode, resp.Header, body)
 	}
 }

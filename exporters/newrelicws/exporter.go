@@ -100,9 +100,10 @@ func (e *Exporter) connected() bool {
 // Dropped implements apmws.DropReporter. The reasons are "queue_full", for
 // transactions that the agent could not take in time; "not_connected", for those
 // that it would have dropped since it was not connected to New Relic;
-// "attributes", for those beyond New Relic's limits; and "spans", for those
-// that were started while 1,000 others were open in their transaction. What the agent itself samples away or fails to send is not
-// counted here: see its supportability metrics.
+// "attributes", for those beyond New Relic's limits; and "spans", for those that
+// were started while 1,000 others were open in their transaction. What the agent
+// itself samples away or fails to send is not counted here: see its
+// supportability metrics.
 func (e *Exporter) Dropped() []apmws.Dropped {
 	if e.app == nil {
 		return nil

@@ -121,3 +121,15 @@ func within(t *testing.T, d time.Duration, f func(ctx context.Context) error) er
 		return nil
 	}
 }
+
+func TestDataQueue(t *testing.T) {
+	queue := dataQueue(newApp(t, newCollector()))
+	if !queue.IsValid() || queue.Cap() != 200 || queue.Len() > queue.Cap() {
+		t.Errorf("queue %v", queue)
+	}
+	for _, private := range []any{nil, 1, "x", (*int)(nil), new(int), &struct{ dataChan int }{}} {
+		if dataQueue(&newrelic.Application{Private: private}).IsValid() {
+			t.Errorf("a queue in %T", private)
+		}
+	}
+}

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
-	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,52 +15,6 @@ import (
 
 // TestEndpointReadLimitOfCompressed: a few kilobytes on the wire may be many
 // megabytes of a message.
-func TestEndpointReadLimitOfCompressed(t *testing.T) {
-	for _, test := range []struct {
-		name  string
-		limit int64
-		size  int
-		taken bool
-	}{
-		{"the default, reached", 0, 1 << 20, true},
-		{"the default, passed by a byte", 0, 1<<20 + 1, false},
-		{"the default, passed by far", 0, 64 << 20, false},
-		{"none", -1, 4 << 20, true},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			r := newRecorder()
-			sizes := make(chan int, 1)
-			url := serveWS(t, New(Options{Exporters: []Exporter{r}}).Endpoint("/ws", EndpointOptions{
-				Upgrader:  websocket.Upgrader{EnableCompression: true},
-				ReadLimit: test.limit,
-				Message: func(_ context.Context, m Message) error {
-					sizes <- len(m.Data)
-					return Close(websocket.CloseNormalClosure, "")
-				},
-			}))
-			conn, _, err := (&websocket.Dialer{EnableCompression: true}).Dial(url, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			if err := conn.WriteMessage(websocket.BinaryMessage, make([]byte, test.size)); err != nil {
-				t.Fatal(err)
-			}
-			code, _ := closeCodeOf(t, conn)
-			end := r.wait(t, "disconnect", 1)[0]
-			if test.taken {
-				if n := receive(t, sizes); n != test.size || code != websocket.CloseNormalClosure {
-					t.Errorf("%d bytes, closed with %d", n, code)
-				}
-				return
-			}
-			if len(sizes) != 0 || code != websocket.CloseMessageTooBig || end.result != string(CauseMessageTooBig) {
-				t.Errorf("%d messages handled, closed with %d, cause %s", len(sizes), code, end.result)
-			}
-		})
-	}
-}
-
 // TestEndpointWriteTimeout: a peer that does not read holds up a writer for that
 // long, and then the connection is over, for those too that wait for their turn.
 func TestEndpointWriteTimeout(t *testing.T) {
@@ -134,30 +89,68 @@ func TestWriteTurn(t *testing.T) {
 }
 
 // TestRefusalHeader: what the application adds is in the answer.
-func TestRefusalHeader(t *testing.T) {
-	url := serveWS(t, New(Options{}).Endpoint("/ws", EndpointOptions{
-		Authenticate: failsWith(&RefusalError{
-			Status: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": {"Bearer"}},
-		}),
-		Message: neverMessage(t),
-	}))
-	resp, _ := handshakeWith(t, url, nil)
-	if resp.StatusCode != http.StatusUnauthorized || resp.Header.Get("WWW-Authenticate") != "Bearer" {
-		t.Errorf("answered %d with %v", resp.StatusCode, resp.Header)
-	}
-}
-
 // TestNoHandshakeInTheApplicationsFormat: Upgrader.Error answers that too.
-func TestNoHandshakeInTheApplicationsFormat(t *testing.T) {
-	url := serveWS(t, New(Options{}).Endpoint("/ws", EndpointOptions{
-		Upgrader: websocket.Upgrader{Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
-			w.WriteHeader(status)
-			_, _ = w.Write([]byte("{}"))
-		}},
-		Message: neverMessage(t),
-	}))
-	resp, body := handshakeWith(t, url, func(r *http.Request) { r.Header = http.Header{} })
-	if resp.StatusCode != http.StatusUpgradeRequired || resp.Header.Get("Upgrade") != "websocket" || body != "{}" {
-		t.Errorf("answered %d with %v and %q", resp.StatusCode, resp.Header, body)
+
+func TestEndpointWrites(t *testing.T) {
+	rec := newRecorder()
+	const writers = 16
+	var running sync.WaitGroup
+	var held *Conn
+	conn := dial(t, serveWS(t, New(Options{Exporters: []Exporter{rec}}).Endpoint("/ws", EndpointOptions{
+		Connect: func(ctx context.Context, conn *Conn) (context.Context, error) {
+			held = conn
+			for range writers {
+				running.Go(func() {
+					var err error
+					for err == nil {
+						err = conn.Write(ctx, TextMessage, []byte("pushed"))
+					}
+					if !errors.Is(err, ErrNotServing) && !errors.Is(err, websocket.ErrCloseSent) && !errors.Is(err, context.Canceled) {
+						t.Errorf("Write: %v", err)
+					}
+				})
+			}
+			return ctx, conn.Write(ctx, TextMessage, []byte("first"))
+		},
+		Message: func(ctx context.Context, m Message) error {
+			return FromContext(ctx).Write(ctx, m.Type, append([]byte("echo of "), m.Data...))
+		},
+	})), nil)
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		for i := range 100 {
+			if err := conn.WriteMessage(websocket.TextMessage, fmt.Append(nil, i)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	pushed, echoes := 0, 0
+	for echoes < 100 {
+		_, data, err := conn.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch text := string(data); text {
+		case "pushed":
+			pushed++
+		case fmt.Sprint("echo of ", echoes):
+			echoes++
+		case "first":
+		default:
+			t.Fatalf("got %q", text)
+		}
+	}
+	if pushed == 0 {
+		t.Error("nothing was pushed meanwhile")
+	}
+	sending.Wait()
+	leave(t, conn)
+	running.Wait()
+	rec.wait(t, "disconnect", 1)
+	if err := held.Write(t.Context(), TextMessage, nil); !errors.Is(err, ErrNotServing) {
+		t.Errorf("after the end Write returns %v", err)
+	}
+	if err := held.Close(1000, ""); !errors.Is(err, ErrNotServing) || held.WebSocket() != nil {
+		t.Errorf("after the end Close returns %v, WebSocket %v", err, held.WebSocket())
 	}
 }
