@@ -74,8 +74,9 @@ func TestImports(t *testing.T) {
 		{".", []string{"github.com/gorilla/websocket", "github.com/rs/zerolog", module + "apmws", module + "apmws/"}},
 		{"semconv", nil},
 		{"../exporters/livews", []string{module + "apmws", module + "apmws/"}},
-		{"../exporters/elasticws", []string{"go.elastic.co/apm/v2", "go.elastic.co/apm/v2/", module + "apmws", module + "apmws/"}},
-		{"../exporters/newrelicws", []string{"github.com/newrelic/go-agent/v3/newrelic", module + "apmws", module + "apmws/"}},
+		{"../exporters/elasticws", []string{"go.elastic.co/apm/v2", "go.elastic.co/apm/v2/", module + "exporters/internal/", module + "apmws", module + "apmws/"}},
+		{"../exporters/newrelicws", []string{"github.com/newrelic/go-agent/v3/newrelic", module + "exporters/internal/", module + "apmws", module + "apmws/"}},
+		{"../exporters/internal/goroutine", nil},
 	}
 	for _, test := range tests {
 		for path, file := range sources(t, test.dir) {

@@ -1,13 +1,12 @@
 package elasticws
 
 import (
-	"bytes"
 	"context"
-	"runtime"
-	"strconv"
 	"time"
 
 	"go.elastic.co/apm/v2"
+
+	"github.com/apmws/go-apmws/exporters/internal/goroutine"
 )
 
 // outer is a transaction that something outside the agent, such as apmhttp, has
@@ -32,7 +31,7 @@ func findOuter(ctx context.Context, seen time.Time) (outer, apm.TraceContext) {
 	if span := apm.SpanFromContext(ctx); span != nil {
 		parent = span.TraceContext()
 	}
-	return outer{tx: tx, start: startOf(tx, seen), goroutine: goroutineID()}, parent
+	return outer{tx: tx, start: startOf(tx, seen), goroutine: goroutine.ID()}, parent
 }
 
 // shorten makes the transaction last until now, whenever it ends. It must not be
@@ -43,23 +42,10 @@ func findOuter(ctx context.Context, seen time.Time) (outer, apm.TraceContext) {
 // is silent about who has ended what, and a transaction's data is used again for
 // other transactions.
 func (o *outer) shorten(now time.Time) {
-	if o.tx == nil || goroutineID() != o.goroutine || o.tx.TransactionData == nil {
+	if o.tx == nil || goroutine.ID() != o.goroutine || o.tx.TransactionData == nil {
 		return
 	}
 	if o.tx.Duration < 0 { // else the application has set it
 		o.tx.Duration = duration(o.start, now)
 	}
-}
-
-// goroutineID returns the number of the calling goroutine, which the runtime
-// tells in stack traces only, or 0.
-func goroutineID() uint64 {
-	var buf [64]byte
-	trace := buf[:runtime.Stack(buf[:], false)]
-	number, _, _ := bytes.Cut(bytes.TrimPrefix(trace, []byte("goroutine ")), []byte(" "))
-	id, err := strconv.ParseUint(string(number), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return id
 }

@@ -157,12 +157,3 @@ func TestStartOfTransaction(t *testing.T) {
 		t.Errorf("an ended transaction is said to have started at %v", got)
 	}
 }
-
-func TestGoroutineID(t *testing.T) {
-	mine := goroutineID()
-	other := make(chan uint64)
-	go func() { other <- goroutineID() }()
-	if its := <-other; mine == 0 || its == 0 || mine == its || mine != goroutineID() {
-		t.Errorf("this goroutine is %d, another %d", mine, its)
-	}
-}

@@ -1,12 +1,11 @@
 package newrelicws
 
 import (
-	"bytes"
 	"context"
-	"runtime"
-	"strconv"
 
 	"github.com/newrelic/go-agent/v3/newrelic"
+
+	"github.com/apmws/go-apmws/exporters/internal/goroutine"
 )
 
 // outer is a transaction that something outside the agent, such as
@@ -33,7 +32,7 @@ func findOuter(ctx context.Context) outer {
 	if found == nil || found.IsEnded() {
 		return outer{}
 	}
-	return outer{tx: found, goroutine: goroutineID()}
+	return outer{tx: found, goroutine: goroutine.ID()}
 }
 
 // ignore makes the transaction of an accepted handshake vanish: the HTTP handler
@@ -44,20 +43,7 @@ func findOuter(ctx context.Context) outer {
 // ends on another goroutine, sometimes before and sometimes after: it is left
 // alone, or chance would decide which are sent.
 func (o *outer) ignore() {
-	if o.tx != nil && goroutineID() == o.goroutine && !o.tx.IsEnded() {
+	if o.tx != nil && goroutine.ID() == o.goroutine && !o.tx.IsEnded() {
 		o.tx.Ignore()
 	}
-}
-
-// goroutineID returns the number of the calling goroutine, which the runtime
-// tells in stack traces only, or 0.
-func goroutineID() uint64 {
-	var buf [64]byte
-	trace := buf[:runtime.Stack(buf[:], false)]
-	number, _, _ := bytes.Cut(bytes.TrimPrefix(trace, []byte("goroutine ")), []byte(" "))
-	id, err := strconv.ParseUint(string(number), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return id
 }
