@@ -176,6 +176,15 @@ func (c *Conn) appendCommon(dst []slog.Attr, event string) []slog.Attr {
 		slog.String(semconv.Route, c.route.name))
 }
 
+// appendArrival appends the attributes of CONNECT that are known at its start.
+func (c *Conn) appendArrival(dst []slog.Attr) []slog.Attr {
+	dst = c.appendCommon(dst, semconv.EventConnect)
+	if origin := c.request.Origin; origin != "" {
+		dst = append(dst, slog.String(semconv.Origin, origin))
+	}
+	return dst
+}
+
 // received and sent count what the tap saw pass.
 func (c *Conn) received(passed frameCount) {
 	c.route.counters.received(c.shard, passed)

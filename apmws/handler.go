@@ -1,7 +1,6 @@
 package apmws
 
 import (
-	"log/slog"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -80,10 +79,7 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 	c.scope = s
 
 	scratch := getScratch()
-	attrs := c.appendCommon(scratch.attrs, semconv.EventConnect)
-	if origin := c.request.Origin; origin != "" {
-		attrs = append(attrs, slog.String(semconv.Origin, origin))
-	}
+	attrs := c.appendArrival(scratch.attrs)
 	live, span := a.exporter.StartConn(base, c.shard, ConnStart{
 		Time: c.start, ID: id, Route: rt.name, Name: "CONNECT " + rt.name,
 		Remote:  a.remoteContext(strings.Join(r.Header.Values("Traceparent"), ","), strings.Join(r.Header.Values("Tracestate"), ",")),

@@ -137,7 +137,7 @@ func (c *Conn) refuse(r refusal) {
 	user, own := c.identity()
 	attrs = append(attrs, own...)
 	if r.failure != nil {
-		r.failure.Attrs = append(c.appendCommon(nil, semconv.EventConnect), attrs...)
+		r.failure.Attrs = append(c.appendArrival(nil), attrs...)
 	}
 	c.span.Opened(OpenEnd{
 		Time: now, Status: r.status, Result: result, Outcome: outcome, User: user, Failure: r.failure, Attrs: attrs,
