@@ -202,12 +202,24 @@ func (p *frameParser) endFrame(sink frameSink) (message bool) {
 	case opPong:
 		sink.pong(p.hash)
 	case opClose:
-		code, reason := 1005, ""
-		if p.closes >= 2 {
-			code, reason = int(binary.BigEndian.Uint16(p.closing[:])), string(p.closing[2:p.closes])
-		}
+		code, reason, ok := closeStatus(p.closing, p.closes)
 		p.closing, p.closes = nil, 0
+		if !ok && p.fromPeer {
+			p.violated = true
+			return false
+		}
 		sink.close(code, reason)
 	}
 	return false
+}
+
+// closeStatus parses a close frame's payload of n bytes. ok is false for 1005, which
+// stands for no code at all and is not to be sent (RFC 6455, section 7.4.1). Half a
+// code is none, as gorilla has it.
+func closeStatus(payload *[maxControl]byte, n uint8) (code int, reason string, ok bool) {
+	if n < 2 {
+		return 1005, "", true
+	}
+	code, reason = int(binary.BigEndian.Uint16(payload[:])), string(payload[2:n])
+	return code, reason, code != 1005
 }

@@ -275,3 +275,19 @@ type closeSink struct {
 func (*closeSink) ping(uint64)                     {}
 func (*closeSink) pong(uint64)                     {}
 func (s *closeSink) close(code int, reason string) { s.code, s.reason = code, reason }
+
+// TestExplicitNoStatus: 1005 must not be on the wire (RFC 6455, section 7.4.1). From
+// a peer it is a violation; our own library's is taken as it is.
+func TestExplicitNoStatus(t *testing.T) {
+	payload := []byte{0x03, 0xed}
+	p, sink := frameParser{fromPeer: true}, &closeSink{}
+	p.feed(frame(true, opClose, []byte{1, 2, 3, 4}, payload), sink)
+	if !p.violated || sink.code != 0 {
+		t.Errorf("from a peer: violated %v, code %d", p.violated, sink.code)
+	}
+	p, sink = frameParser{}, &closeSink{}
+	p.feed(frame(true, opClose, nil, payload), sink)
+	if p.violated || sink.code != 1005 {
+		t.Errorf("our own: violated %v, code %d", p.violated, sink.code)
+	}
+}

@@ -120,6 +120,11 @@ var closings = []closing{
 		peer: func(p *peer) { p.send(opClose, closePayload(1000, "\xff\xfe")); p.rest() },
 		want: closeWanted{"1000", "client", "normal", good}, // the peer had closed, however badly
 	},
+	{
+		name: "1005 in so many words",
+		peer: func(p *peer) { p.send(opClose, closePayload(1005, "")); p.rest() },
+		want: closeWanted{"1002", "server", "protocol_error", unknown},
+	},
 
 	{
 		name: "handler's panic",
