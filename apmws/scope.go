@@ -61,6 +61,16 @@ func (s *scope) current() *liveScope {
 	return s.live.Load()
 }
 
+// open returns s, or, where s is of a span that has ended, the innermost scope
+// around it whose span has not. A context outlives its span where a function
+// returns one that it has derived.
+func (s *scope) open() *scope {
+	for s != nil && s.root != nil && s.current() == nil {
+		s = scopeOf(s.Context)
+	}
+	return s
+}
+
 // scopeOf returns the innermost scope of ctx, or nil.
 func scopeOf(ctx context.Context) *scope {
 	s, _ := ctx.Value(scopeKey{}).(*scope)

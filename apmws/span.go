@@ -40,9 +40,10 @@ type Span struct {
 //	span.End(err)
 //
 // Where ctx carries no transaction, or one that has ended, the span does
-// nothing. The name must be bounded: it is an aggregation key.
+// nothing; where it carries a span that has ended, the new one is beside that. The
+// name must be bounded: it is an aggregation key.
 func StartSpan(ctx context.Context, name string, opts SpanOptions) (context.Context, *Span) {
-	above := scopeOf(ctx)
+	above := scopeOf(ctx).open()
 	if above == nil {
 		return ctx, nil
 	}
@@ -98,7 +99,7 @@ const sendType = "websocket.send"
 
 // startSend starts the span of a write to c under the transaction of ctx.
 func (c *Conn) startSend(ctx context.Context, m Message) *Span {
-	s := scopeOf(ctx)
+	s := scopeOf(ctx).open()
 	if s == nil || s.current() == nil {
 		return nil
 	}
