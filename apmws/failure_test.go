@@ -70,3 +70,59 @@ func TestFailureAttributes(t *testing.T) {
 		t.Errorf("%d errors, want 4", failed)
 	}
 }
+
+// TestFailureWithoutAddresses: the port of a peer differs each time, and with it the
+// message by which back ends group errors.
+func TestFailureWithoutAddresses(t *testing.T) {
+	const peer = "192.0.2.7:51234"
+	for message, want := range map[string]string{
+		"write tcp 127.0.0.1:80->192.0.2.7:51234: i/o timeout":      "write tcp: i/o timeout",
+		"send: write tcp [::1]:80->192.0.2.7:51234: broken pipe":    "send: write tcp: broken pipe",
+		"read tcp 192.0.2.1:4711->192.0.2.9:6379: connection reset": "read tcp 192.0.2.1:4711->192.0.2.9:6379: connection reset",
+		"192.0.2.7:51234 is on the list":                            "192.0.2.7:51234 is on the list",
+		"->192.0.2.7:51234":                                         "->192.0.2.7:51234",
+		"":                                                          "",
+	} {
+		f := &Failure{Message: message}
+		if f.withoutAddresses(peer); f.Message != want {
+			t.Errorf("%q becomes %q, want %q", message, f.Message, want)
+		}
+	}
+	f := &Failure{Message: "a -> b"}
+	if f.withoutAddresses(""); f.Message != "a -> b" {
+		t.Errorf("without a peer %q is left", f.Message)
+	}
+}
+
+// TestFirstPanic: a panic that EndOnPanic has raised anew is shown where it
+// happened, in both errors.
+func TestFirstPanic(t *testing.T) {
+	rec := newRecorder()
+	agent := New(Options{Exporters: []Exporter{rec}})
+	conn := dial(t, serveWS(t, agent.Handler("/ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, tx := StartMessage(r.Context(), MessageInfo{Name: "m"})
+		defer tx.EndOnPanic()
+		findTheRoom()
+	}))), nil)
+	_, _, _ = conn.ReadMessage()
+	for _, kind := range []string{"message-end", "disconnect"} {
+		e := rec.wait(t, kind, 1)[0]
+		if e.failure == nil || e.result != "panic" {
+			t.Fatalf("%s: %+v", kind, e)
+		}
+		stack := string(e.failure.Stack)
+		lines := strings.SplitN(stack, "\n", 4)
+		if !strings.HasPrefix(lines[0], "goroutine ") || !strings.HasPrefix(lines[1], "panic(") || !strings.Contains(lines[3], "apmws.findTheRoom(") ||
+			strings.Contains(stack[:strings.Index(stack, "findTheRoom")], "EndOnPanic") {
+			t.Errorf("the stack of %s is\n%s", kind, stack)
+		}
+	}
+}
+
+//go:noinline
+func findTheRoom() { panic("no such room") }

@@ -286,6 +286,7 @@ func (c *Conn) disconnected() {
 	}
 	if outcome == OutcomeFailure {
 		failure = completeFailure(failure, summary)
+		failure.withoutAddresses(c.peer)
 		failure.Attrs = append(slices.Clip(attrs), slog.String(semconv.ConnectionRecent, past))
 	} else {
 		failure = nil

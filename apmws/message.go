@@ -1,11 +1,14 @@
 package apmws
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -187,6 +190,7 @@ func (h *handling) kind() momentKind {
 func (c *Conn) handled(name *messageName, d time.Duration, err error) (h handling) {
 	h.outcome = OutcomeSuccess
 	if h.result, h.failure = judge(err); h.failure != nil {
+		h.failure.withoutAddresses(c.peer)
 		h.outcome = OutcomeFailure
 	}
 	name.handled(c.shard, h.outcome, d)
@@ -272,7 +276,24 @@ func isTimeout(err error) bool {
 const maxErrorMessage = 2 << 10 // bytes
 
 func panicFailure(value any, stack []byte) *Failure {
-	return &Failure{Message: sanitize(fmt.Sprint(value), maxErrorMessage), Type: "panic", Panic: value, Stack: stack}
+	return &Failure{
+		Message: sanitize(fmt.Sprint(value), maxErrorMessage), Type: "panic", Panic: value, Stack: firstPanic(stack),
+	}
+}
+
+// firstPanic leaves out of a stack, as runtime/debug.Stack prints it, the panic that
+// EndOnPanic has raised anew: the first one is where it happened.
+func firstPanic(stack []byte) []byte {
+	again := bytes.LastIndex(stack, []byte("apmws.(*Transaction).EndOnPanic("))
+	if again < 0 {
+		return stack
+	}
+	first := bytes.Index(stack[again:], []byte("\npanic("))
+	goroutine := bytes.IndexByte(stack, '\n')
+	if first < 0 {
+		return stack
+	}
+	return slices.Concat(stack[:goroutine], stack[again+first:])
 }
 
 func newFailure(err error) (f *Failure) {
@@ -285,6 +306,16 @@ func newFailure(err error) (f *Failure) {
 	f.Message = sanitize(err.Error(), maxErrorMessage)
 	f.Type = errorType(err)
 	return f
+}
+
+// withoutAddresses takes the addresses of the connection to that peer out of the
+// message, as net.OpError has them: the port differs each time, and so would the
+// message, by which back ends group errors without a stack.
+func (f *Failure) withoutAddresses(peer string) {
+	before, after, found := strings.Cut(f.Message, "->"+peer)
+	if i := strings.LastIndexByte(before, ' '); found && peer != "" && i >= 0 {
+		f.Message = before[:i] + after
+	}
 }
 
 // errorType names the innermost error's type: the outer ones are mostly
