@@ -2,11 +2,14 @@ package newrelicws
 
 import (
 	"errors"
+	"log/slog"
 	"reflect"
+	"strings"
 
 	"github.com/newrelic/go-agent/v3/newrelic"
 
 	"github.com/apmws/go-apmws/apmws"
+	"github.com/apmws/go-apmws/apmws/semconv"
 )
 
 // noticeError makes the error document of a transaction that has not ended.
@@ -23,13 +26,32 @@ func (e *Exporter) noticeError(on *newrelic.Transaction, values *connValues, f *
 	if stack := panicStack(f.Stack); stack != "" {
 		attributes.AddAttribute(attrStack, stack)
 	}
-	values.set(attributes, f.Attrs)
+	for i := range f.Attrs {
+		if value := f.Attrs[i].Value; f.Attrs[i].Key == semconv.ConnectionRecent && value.Kind() == slog.KindString {
+			attributes.AddAttribute(semconv.ConnectionRecent, cutList(value.String()))
+			continue
+		}
+		values.setValue(attributes, f.Attrs[i].Key, f.Attrs[i].Value)
+	}
 	on.NoticeError(newrelic.Error{
 		Message:    f.Message,
 		Class:      class,
 		Attributes: attributes.all,
 		Stack:      errorStack(f.Err),
 	})
+}
+
+// cutList shortens the list of what happened on a connection to what New Relic
+// keeps, between two of them.
+func cutList(list string) string {
+	if len(list) <= maxValue {
+		return list
+	}
+	short := cut(list)
+	if i := strings.LastIndex(short, "; "); i > 0 {
+		return short[:i]
+	}
+	return short
 }
 
 // errorStack returns the stack that the innermost error has been given where it

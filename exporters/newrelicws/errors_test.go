@@ -223,3 +223,21 @@ func TestPanicStack(t *testing.T) {
 		t.Errorf("%d bytes: %q", len(got), got)
 	}
 }
+
+// TestCutList: of what happened on a connection whole events are kept.
+func TestCutList(t *testing.T) {
+	event := "chat.say ok (1ms), 2.1s ago"
+	list := strings.Repeat(event+"; ", 20) + event
+	got := cutList(list)
+	if rest := strings.TrimPrefix(list, got); rest == list || !strings.HasPrefix(rest, "; ") || len(got) > 255 || len(got)+len("; "+event) <= 255 {
+		t.Errorf("%d bytes are left: %s", len(got), got)
+	}
+	for _, whole := range []string{"", event, strings.Repeat("x", 255)} {
+		if got := cutList(whole); got != whole {
+			t.Errorf("%q becomes %q", whole, got)
+		}
+	}
+	if got := cutList(strings.Repeat("x", 300)); got != strings.Repeat("x", 255) {
+		t.Errorf("one long event becomes %q", got)
+	}
+}
