@@ -31,7 +31,9 @@ func TestTotalsAreWhatWasDrivenIn(t *testing.T) {
 		t.Fatalf("bob's connection ended with %v; want close 1011", err)
 	}
 
-	d := until(t, server.URL, "bob's end", func(d Document) bool { return d.Totals.Closed == 1 })
+	d := until(t, server.URL, "bob's end", func(d Document) bool {
+		return d.Totals.Closed == 1 && len(d.Connections) == 1 && d.FinishedTotal == 10
+	})
 	got := d.Totals
 	if got.Active != 1 || got.Opened != 2 || got.Refused != 2 || got.Dropped != 0 {
 		t.Errorf("active %d, opened %d, refused %d, dropped %d; want 1, 2, 2, 0", got.Active, got.Opened, got.Refused, got.Dropped)
