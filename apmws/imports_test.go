@@ -73,6 +73,7 @@ func TestImports(t *testing.T) {
 	}{
 		{".", []string{"github.com/gorilla/websocket", "github.com/rs/zerolog", module + "apmws", module + "apmws/"}},
 		{"semconv", nil},
+		{"exportertest", []string{module + "apmws", module + "apmws/semconv"}},
 		{"../exporters/livews", []string{module + "apmws", module + "apmws/"}},
 		{"../exporters/elasticws", []string{"go.elastic.co/apm/v2", "go.elastic.co/apm/v2/", module + "exporters/internal/", module + "apmws", module + "apmws/"}},
 		{"../exporters/newrelicws", []string{"github.com/newrelic/go-agent/v3/newrelic", module + "exporters/internal/", module + "apmws", module + "apmws/"}},

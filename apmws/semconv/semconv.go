@@ -44,6 +44,8 @@ const (
 	PingRTT               = "websocket.ping.rtt"            // seconds; also a metric
 	ConnectTraceID        = "websocket.connection.trace_id"
 	ConnectSpanID         = "websocket.connection.span_id"
+	MessageTraceID        = "websocket.message.trace_id" // of the trace context in a message, where the back end has no links
+	MessageSpanID         = "websocket.message.span_id"
 	EventOutcome          = "event.outcome"
 	TelemetryDropExporter = "exporter"
 	TelemetryDropReason   = "reason"

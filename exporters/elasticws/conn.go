@@ -23,6 +23,7 @@ type connSpan struct {
 	link     [1]apm.SpanLink   // to CONNECT
 	labels   connLabels
 	open     atomic.Pointer[handshake] // nil once CONNECT has ended
+	ended    atomic.Bool
 }
 
 // handshake is the CONNECT transaction.
@@ -168,6 +169,9 @@ func (h *handshake) leave(end func()) {
 
 // End implements apmws.ConnSpan.
 func (c *connSpan) End(end apmws.ConnEnd) {
+	if !c.ended.CompareAndSwap(false, true) {
+		return
+	}
 	tx := c.exporter.tracer.StartTransactionOptions(end.Name, semconv.TypeDisconnection, apm.TransactionOptions{
 		Start: end.Time,
 		Links: c.links(),

@@ -15,17 +15,8 @@ import (
 // The caller sets its labels, which Elastic does not take over from the
 // transaction, and sends it.
 func (e *Exporter) newError(tx *apm.Transaction, at time.Time, user string, f *apmws.Failure) *apm.Error {
-	described := &failure{Failure: f}
-	switch {
-	case f.Stack != nil:
-		described.frames = panicFrames(f.Stack)
-	case f.Err != nil:
-		described.frames = stacktrace.AppendErrorStacktrace(nil, f.Err, -1)
-	}
-	// An unnamed type, since the agent sends the package of a named one as the
-	// exception's module.
-	doc := e.tracer.NewError(struct{ *failure }{described})
-	if len(described.frames) == 0 {
+	doc, hasStack := e.describe(f)
+	if !hasStack {
 		// The agent has taken the stack of this call, which says nothing.
 		doc.SetStacktrace(math.MaxInt32)
 		if tx.TransactionData != nil {
@@ -37,6 +28,30 @@ func (e *Exporter) newError(tx *apm.Transaction, at time.Time, user string, f *a
 	doc.Context.SetUserID(user)
 	doc.SetTransaction(tx)
 	return doc
+}
+
+// describe makes an error document of a failure, and reports whether that has a
+// stack. Causes and stacks are asked for by methods of the application's errors,
+// which may panic, such as those of a nil pointer. Then the document is made
+// without them.
+func (e *Exporter) describe(f *apmws.Failure) (doc *apm.Error, hasStack bool) {
+	defer func() {
+		if f.Err != nil && recover() != nil {
+			bare := *f
+			bare.Err = nil
+			doc, hasStack = e.describe(&bare)
+		}
+	}()
+	described := &failure{Failure: f}
+	switch {
+	case f.Stack != nil:
+		described.frames = panicFrames(f.Stack)
+	case f.Err != nil:
+		described.frames = stacktrace.AppendErrorStacktrace(nil, f.Err, -1)
+	}
+	// An unnamed type, since the agent sends the package of a named one as the
+	// exception's module.
+	return e.tracer.NewError(struct{ *failure }{described}), len(described.frames) > 0
 }
 
 // failure is an apmws.Failure in the shape that Elastic's agent looks for: the

@@ -94,6 +94,45 @@ func TestJoinedErrors(t *testing.T) {
 	}
 }
 
+// lookupError is an error of which there may be a nil pointer.
+type lookupError struct {
+	key   string
+	cause error
+	stack []stacktrace.Frame
+}
+
+func (e *lookupError) Error() string                  { return "no " + e.key }
+func (e *lookupError) Unwrap() error                  { return e.cause }
+func (e *lookupError) StackTrace() []stacktrace.Frame { return e.stack }
+
+// TestErrorsThatPanic: the methods of an error, or of what it wraps, may panic. The
+// failure is recorded all the same, and so is the stack of a panic.
+func TestErrorsThatPanic(t *testing.T) {
+	var none *lookupError
+	_, stack := panicked(func() { new(room).join("u1") })
+	for name, f := range map[string]*apmws.Failure{
+		"itself":  {Err: none},
+		"wrapped": {Err: fmt.Errorf("publish: %w", none)},
+		"joined":  {Err: errors.Join(errors.New("one"), none)},
+		"panic":   {Err: &apmws.PanicError{Value: none, Stack: stack}, Panic: none, Stack: stack},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f.Message, f.Type = "(error without a text)", "*elasticws.lookupError"
+			tx, doc := failedMessage(t, newRecorder(t), f)
+			if x := doc.Exception; doc.TransactionID != tx.ID || x.Message != "(error without a text)" || x.Type != "*elasticws.lookupError" || len(x.Cause) != 0 {
+				t.Errorf("of transaction %x, want %x: %+v", doc.TransactionID, tx.ID, x)
+			}
+			want := "chat.say"
+			if f.Stack != nil {
+				want = "(*room).join"
+			}
+			if doc.Culprit != want || doc.Exception.Handled != (f.Stack == nil) {
+				t.Errorf("culprit %q, want %q; handled: %v", doc.Culprit, want, doc.Exception.Handled)
+			}
+		})
+	}
+}
+
 // TestErrorOfUnsampledMessage: the failure of a message that was not sampled is
 // sent, with its labels.
 func TestErrorOfUnsampledMessage(t *testing.T) {

@@ -21,9 +21,6 @@ const (
 	attrURI        = "request.uri"
 	attrHost       = "request.headers.host"
 	attrUserAgent  = "request.headers.userAgent"
-
-	attrMessageTraceID = "websocket.message.trace_id" // of the trace context in a message
-	attrMessageSpanID  = "websocket.message.span_id"
 )
 
 // New Relic's limits: what is beyond is rejected with an error line, an error
@@ -31,6 +28,7 @@ const (
 const (
 	maxValue           = 255 // bytes of a string, which the agent would cut, and of a key
 	maxAttributes      = 64  // of a transaction
+	maxOwnAttributes   = 9   // of them, those that the exporter itself sets
 	maxErrorAttributes = 32
 )
 

@@ -102,14 +102,38 @@ func TestAttributeLimits(t *testing.T) {
 	conn := openConn(t, e)
 	_, m := startMessage(t, conn, apmws.MessageStart{Name: "many", Attrs: attrs[:50]})
 	m.End(apmws.MessageEnd{Result: "error", Outcome: apmws.OutcomeFailure, User: "u1", Failure: &apmws.Failure{Message: "x", Type: "y", Attrs: attrs}})
-	_, m = startMessage(t, conn, apmws.MessageStart{Name: "too many", Attrs: attrs})
-	m.End(messageOK())
+	from := apmws.SpanContext{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1}
+	_, m = startMessage(t, conn, apmws.MessageStart{Name: "too many", Attrs: attrs, Remote: from, Sampled: true, Late: true})
+	m.End(apmws.MessageEnd{Result: "timeout", Outcome: apmws.OutcomeFailure, User: "u1", Attrs: attrs})
+	_, refused := e.StartConn(t.Context(), apmws.ConnStart{
+		ID: connID, Route: "/ws", Name: "too many", Attrs: attrs,
+		Request: apmws.RequestInfo{Method: "GET", Path: "/ws", Host: "h", UserAgent: "ua", Peer: "192.0.2.1:1"},
+	})
+	refused.Opened(apmws.OpenEnd{Status: 403, Result: "HTTP 4xx", Outcome: apmws.OutcomeSuccess, User: "u1", Attrs: attrs})
 	h := c.harvest(t, app)
 	if got := h.transaction(t, "Message/many").user; got["result"] != "error" || got[semconv.ConnectTraceID] == nil {
 		t.Errorf("%v", got)
 	}
-	if got := len(h.transaction(t, "Message/too many").user); got != 64 {
-		t.Errorf("%d attributes, want 64", got)
+	// What the exporter itself sets is there, however many there are.
+	for name, own := range map[string][]string{
+		"MessageKept/too many": {
+			semconv.ConnectTraceID, semconv.ConnectSpanID, semconv.MessageTraceID, semconv.MessageSpanID,
+			semconv.SamplingWeight, semconv.MessageElapsed, "result", semconv.EventOutcome, semconv.UserID,
+		},
+		"Connection/too many": {
+			"request.method", "request.uri", "request.headers.host", "request.headers.userAgent", semconv.ClientAddress,
+			"http.statusCode", "result", semconv.EventOutcome, semconv.UserID,
+		},
+	} {
+		got := h.transaction(t, name).user
+		if len(got) != 64 {
+			t.Errorf("%s: %d attributes, want 64", name, len(got))
+		}
+		for _, key := range own {
+			if got[key] == nil {
+				t.Errorf("%s: no %s", name, key)
+			}
+		}
 	}
 	if got := h.error(t).user[semconv.ConnectionID]; got != connID {
 		t.Errorf("error without its first attributes: %v", got)

@@ -19,6 +19,7 @@ type connSpan struct {
 	connect  apmws.SpanContext // of CONNECT; zero when that was not recorded
 	values   connValues
 	open     atomic.Pointer[handshake] // nil once CONNECT has ended
+	ended    atomic.Bool
 }
 
 // handshake is the CONNECT transaction.
@@ -61,6 +62,7 @@ func transportOf(r *apmws.RequestInfo) newrelic.TransportType {
 // Relic's agents use. The agent is not given a request: CONNECT would be a web
 // transaction, and the agent sends the referrer.
 func (h *handshake) setRequest(r *apmws.RequestInfo, attrs []slog.Attr) {
+	own := ownAttributes{&h.transaction}
 	for _, known := range [...]struct{ key, value string }{
 		{attrMethod, r.Method},
 		{attrURI, r.Path},
@@ -68,7 +70,7 @@ func (h *handshake) setRequest(r *apmws.RequestInfo, attrs []slog.Attr) {
 		{attrUserAgent, r.UserAgent},
 	} {
 		if known.value != "" {
-			h.AddAttribute(known.key, cut(known.value))
+			own.AddAttribute(known.key, cut(known.value))
 		}
 	}
 	for i := range attrs {
@@ -77,7 +79,7 @@ func (h *handshake) setRequest(r *apmws.RequestInfo, attrs []slog.Attr) {
 		}
 	}
 	if r.Peer != "" {
-		h.AddAttribute(semconv.ClientAddress, cut(hostOf(r.Peer)))
+		own.AddAttribute(semconv.ClientAddress, cut(hostOf(r.Peer)))
 	}
 }
 
@@ -113,19 +115,22 @@ func (h *handshake) setStatus(status int) {
 	case status < firstErrorStatus:
 		h.tx.SetWebResponse(nil).WriteHeader(status)
 	default:
-		h.AddAttribute(attrStatusCode, int64(status))
+		ownAttributes{&h.transaction}.AddAttribute(attrStatusCode, int64(status))
 	}
 }
 
 // End implements apmws.ConnSpan.
 func (c *connSpan) End(end apmws.ConnEnd) {
+	if !c.ended.CompareAndSwap(false, true) {
+		return
+	}
 	tx := c.exporter.start(semconv.TypeDisconnection + "/" + end.Name)
 	if tx == nil {
 		return
 	}
 	var t transaction
 	t.init(context.Background(), c.exporter, tx, apmws.SpanContext{}, &c.values)
-	c.values.link(&t)
+	c.values.link(ownAttributes{&t})
 	t.end(&ending{result: end.Result, outcome: end.Outcome, user: end.User, failure: end.Failure, attrs: end.Attrs})
 }
 

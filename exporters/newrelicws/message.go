@@ -40,16 +40,17 @@ func (c *connSpan) StartMessage(ctx context.Context, start apmws.MessageStart) (
 	m := &messageSpan{late: start.Late, start: start.Time}
 	m.init(ctx, e, tx, identify(tx), &c.values)
 	c.values.set(m, start.Attrs)
-	c.values.link(m)
+	own := ownAttributes{&m.transaction}
+	c.values.link(own)
 	if remote && !start.Continue {
-		m.AddAttribute(attrMessageTraceID, start.Remote.TraceIDString())
-		m.AddAttribute(attrMessageSpanID, start.Remote.SpanIDString())
+		own.AddAttribute(semconv.MessageTraceID, start.Remote.TraceIDString())
+		own.AddAttribute(semconv.MessageSpanID, start.Remote.SpanIDString())
 	}
 	switch {
 	case start.Late:
-		m.AddAttribute(semconv.SamplingWeight, 0.0)
+		own.AddAttribute(semconv.SamplingWeight, 0.0)
 	case start.Sampled && start.Weight != 1:
-		setFloat(m, semconv.SamplingWeight, start.Weight)
+		setFloat(own, semconv.SamplingWeight, start.Weight)
 	}
 	return m.context(), m
 }

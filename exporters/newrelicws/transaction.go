@@ -17,7 +17,7 @@ type transaction struct {
 	carrier
 	values     *connValues
 	ids        apmws.SpanContext
-	attributes int // set by us; only while the transaction is started or ended
+	attributes int // of events that were set; only while the transaction is started or ended
 
 	mu    sync.Mutex
 	ended bool
@@ -33,17 +33,28 @@ func (t *transaction) init(ctx context.Context, e *Exporter, tx *newrelic.Transa
 	t.ids = ids
 }
 
-// AddAttribute implements attributeSetter.
+// AddAttribute implements attributeSetter: it sets what an event brings along.
 func (t *transaction) AddAttribute(key string, value any) {
 	if !t.exporter.attributes {
 		return
 	}
-	if !validKey(key) || t.attributes >= maxAttributes {
+	if !validKey(key) || t.attributes >= maxAttributes-maxOwnAttributes {
 		t.exporter.droppedAttributes.Add(1)
 		return
 	}
 	t.attributes++
 	t.tx.AddAttribute(key, value)
+}
+
+// ownAttributes sets what the exporter itself has to say of a transaction, at most
+// maxOwnAttributes. There is room for it however many attributes the events have.
+type ownAttributes struct{ t *transaction }
+
+// AddAttribute implements attributeSetter.
+func (o ownAttributes) AddAttribute(key string, value any) {
+	if o.t.exporter.attributes {
+		o.t.tx.AddAttribute(key, value)
+	}
 }
 
 // ending is how a transaction ended.
@@ -69,15 +80,16 @@ func (t *transaction) end(end *ending) {
 		return // by the application; all further calls would be error lines
 	}
 	t.values.set(t, end.attrs)
+	own := ownAttributes{t}
 	if end.elapsed.Key != "" {
-		t.values.setValue(t, end.elapsed.Key, end.elapsed.Value)
+		t.values.setValue(own, end.elapsed.Key, end.elapsed.Value)
 	}
-	t.AddAttribute(attrResult, boxedResult(end.result))
-	t.AddAttribute(semconv.EventOutcome, boxedOutcome(end.outcome))
+	own.AddAttribute(attrResult, boxedResult(end.result))
+	own.AddAttribute(semconv.EventOutcome, boxedOutcome(end.outcome))
 	if end.user != "" { // else the application may have set it with New Relic's API
 		user := cut(end.user)
 		t.tx.SetUserID(user)
-		t.AddAttribute(semconv.UserID, user)
+		own.AddAttribute(semconv.UserID, user)
 	}
 	if end.failure != nil {
 		// An error belongs to the segment that is open on the handle, and one that is

@@ -1,0 +1,11 @@
+package elasticws_test
+
+import (
+	"testing"
+
+	"github.com/apmws/go-apmws/apmws/exportertest"
+	"github.com/apmws/go-apmws/exporters/internal/backends"
+)
+
+// TestConformance: what every exporter owes, read from what an APM Server gets.
+func TestConformance(t *testing.T) { exportertest.Run(t, backends.Elastic) }

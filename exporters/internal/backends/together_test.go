@@ -1,0 +1,15 @@
+package backends
+
+import (
+	"testing"
+
+	"github.com/apmws/go-apmws/apmws/exportertest"
+)
+
+// TestTogether: back ends of one agent, in any order and several of one vendor,
+// each get all that they get alone.
+func TestTogether(t *testing.T) {
+	t.Run("three vendors", func(t *testing.T) { exportertest.RunTogether(t, Elastic, NewRelic, Live) })
+	t.Run("the other way round", func(t *testing.T) { exportertest.RunTogether(t, Live, NewRelic, Elastic) })
+	t.Run("two of each", func(t *testing.T) { exportertest.RunTogether(t, NewRelic, Elastic, NewRelic, Elastic) })
+}

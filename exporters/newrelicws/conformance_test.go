@@ -1,0 +1,11 @@
+package newrelicws_test
+
+import (
+	"testing"
+
+	"github.com/apmws/go-apmws/apmws/exportertest"
+	"github.com/apmws/go-apmws/exporters/internal/backends"
+)
+
+// TestConformance: what every exporter owes, read from what New Relic's collector gets.
+func TestConformance(t *testing.T) { exportertest.Run(t, backends.NewRelic) }
