@@ -91,6 +91,10 @@
 // reported even when they are zero; those with further labels when something has
 // happened since the last report. What a request that failed had carried is
 // lost, as with the tracer's own metrics; such requests are counted in Dropped.
+//
+// The tracer has room for some 2,000 series in one report
+// (ELASTIC_APM_METRICS_BUFFER_SIZE, 750 KB) and says nothing of what is beyond. A
+// name of messages is up to two series in each route.
 package elasticws
 
 import (
@@ -120,6 +124,7 @@ type Exporter struct {
 	deregister func()
 	series     map[string]*series // by name and labels
 	gathers    int
+	last       chan struct{} // when it is not nil, nothing more is reported; closed when metrics are gathered next
 }
 
 var (

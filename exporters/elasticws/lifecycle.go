@@ -93,9 +93,11 @@ func (e *Exporter) flush(ctx context.Context) {
 	}
 }
 
-// report makes the tracer gather and send metrics, by its SendMetrics. When it is
-// gathering at that moment it does not begin anew, and what has happened since
-// would be missing.
+// report makes the tracer gather and send metrics a last time, by its SendMetrics.
+// When it is gathering at that moment it does not begin anew, and what has happened
+// since would be missing. And SendMetrics returns with any request that held metrics,
+// while those that were gathered last may still be on their way into the tracer's
+// buffer, where a flush finds them: there they are once it gathers again.
 func (e *Exporter) report(ctx context.Context, send func(abort <-chan struct{})) {
 	before, attached := e.gathered()
 	for now := before; now == before && attached && ctx.Err() == nil; now, attached = e.gathered() {
@@ -104,6 +106,28 @@ func (e *Exporter) report(ctx context.Context, send func(abort <-chan struct{}))
 		}
 		send(ctx.Done())
 	}
+	for again := e.reportNoMore(); ctx.Err() == nil && e.tracer.Recording(); {
+		select {
+		case <-again:
+			return
+		default:
+			send(again)
+		}
+	}
+}
+
+// reportNoMore makes the exporter add nothing when metrics are gathered next, and
+// returns a channel that is closed then, or when that cannot be.
+func (e *Exporter) reportNoMore() (again <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	last := make(chan struct{})
+	if e.agent == nil {
+		close(last)
+		return last
+	}
+	e.last = last
+	return last
 }
 
 // gathered returns how often metrics have been gathered, and whether they are.
@@ -117,8 +141,12 @@ func (e *Exporter) gathered() (times int, attached bool) {
 func (e *Exporter) detach() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.agent != nil {
-		go e.deregister()
-		e.agent, e.deregister = nil, nil
+	if e.deregister == nil {
+		return
 	}
+	go e.deregister()
+	if e.last != nil {
+		close(e.last)
+	}
+	e.agent, e.deregister, e.last = nil, nil, nil
 }

@@ -327,21 +327,33 @@ func TestShutdownWithoutReport(t *testing.T) {
 }
 
 // TestShutdownDuringReport: a report that had read the counters before is not the
-// last one.
+// last one; and that is in the tracer's buffer only when the tracer gathers again,
+// which then reports nothing.
 func TestShutdownDuringReport(t *testing.T) {
 	e := New(newRecorder(t).Tracer)
 	e.Attach(apmws.New(apmws.Options{}))
 	asked := 0
 	e.report(t.Context(), func(<-chan struct{}) {
-		if asked++; asked == 3 {
+		if asked++; asked == 3 || asked == 5 {
 			e.reportTo(new(apm.Metrics))
 		}
 	})
-	if asked != 3 {
-		t.Errorf("the tracer was asked %d times to report, want 3: until it read the counters", asked)
+	if asked != 5 || e.gathers != 1 {
+		t.Errorf("the tracer was asked %d times to report, and did %d times, want 5: until it read the counters, and again", asked, e.gathers)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	e.report(ctx, func(<-chan struct{}) { cancel() }) // must end
+	for _, until := range []int{1, 2} { // must end
+		ctx, cancel := context.WithCancel(t.Context())
+		e := New(newRecorder(t).Tracer)
+		e.Attach(apmws.New(apmws.Options{}))
+		asked := 0
+		e.report(ctx, func(<-chan struct{}) {
+			if asked++; asked == until {
+				cancel()
+				return
+			}
+			e.reportTo(new(apm.Metrics))
+		})
+	}
 }
 
 // TestLostReport: what a failed request held is lost, and the failure counted.

@@ -40,6 +40,11 @@ func (e *Exporter) reportTo(out metricsWriter) {
 	if e.agent == nil {
 		return
 	}
+	if e.last != nil {
+		close(e.last)
+		e.agent, e.last = nil, nil
+		return
+	}
 	for m := range e.agent.Stats().Metrics() {
 		e.seriesOf(&m).report(&m, out)
 	}
