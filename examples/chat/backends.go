@@ -7,6 +7,8 @@ import (
 
 	"github.com/newrelic/go-agent/v3/newrelic"
 	"go.elastic.co/apm/v2"
+
+	"github.com/apmws/go-apmws/exporters/newrelicws"
 )
 
 // elasticTracer starts Elastic's agent, which reads its own variables.
@@ -30,6 +32,7 @@ func (cfg config) newRelicApp() (*newrelic.Application, error) {
 		newrelic.ConfigLicense(cfg.newRelic),
 		func(agent *newrelic.Config) { agent.Logger = newRelicLog{cfg.log} },
 		cfg.newRelicOption,
+		newrelicws.CountRequests, // wraps the transport, so after what may set one
 	)
 	if err != nil {
 		return nil, fmt.Errorf("new relic: %w", err)

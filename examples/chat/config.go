@@ -37,7 +37,7 @@ type config struct {
 
 	heartbeat time.Duration // between pings; 0: 20 s
 
-	newRelicOption newrelic.ConfigOption // applied after all others; nil: none
+	newRelicOption newrelic.ConfigOption // applied after those of the environment; nil: none
 }
 
 const usage = `Usage of chat:

@@ -27,9 +27,10 @@
 // innermost frames are in the attribute stack; error traces have a stack only when
 // the error brings one, by a method StackTrace.
 //
-// New Relic keeps 64 attributes of a transaction and 32 of an error, of 255 bytes
-// each. Strings are cut, durations become seconds, times RFC 3339, groups dotted
-// names. Of the HTTP request only what apmws.RequestInfo holds is sent.
+// New Relic keeps 64 attributes of a transaction, of which nine are for what this
+// package adds, such as the result, and 32 of an error, of 255 bytes each. Strings
+// are cut, durations become seconds, times RFC 3339, groups dotted names. Of the
+// HTTP request only what apmws.RequestInfo holds is sent.
 //
 // # Spans
 //
@@ -102,8 +103,10 @@
 // 500 pairs of a message's name and outcome the rest is counted as _OTHER. Until
 // the agent is connected, and again while it is not, the counters are held. What
 // the agent has taken is lost, with all that it has recorded itself, when New Relic
-// makes it connect anew before it has sent that, or when it has failed to send for
-// five minutes.
+// makes it connect anew before it has sent that, when New Relic refuses it for good,
+// as with a status of 413, or when it has failed to send for five minutes. With
+// CountRequests in the agent's configuration, posts that failed are counted in
+// Dropped.
 //
 // # Queries
 //

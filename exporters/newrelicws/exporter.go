@@ -26,6 +26,8 @@ type Exporter struct {
 	customMetrics   bool // none in serverless mode
 	infiniteTracing bool
 
+	requests *requestCounter // nil unless the application has asked for it
+
 	entity            atomic.Pointer[entity]
 	notConnected      atomic.Int64
 	droppedAttributes atomic.Int64
@@ -73,6 +75,7 @@ func New(app *newrelic.Application) *Exporter {
 	e.errors = cfg.ErrorCollector.Enabled
 	e.customMetrics = !cfg.ServerlessMode.Enabled
 	e.infiniteTracing = cfg.InfiniteTracing.TraceObserver.Host != ""
+	e.requests, _ = cfg.Transport.(*requestCounter)
 	return e
 }
 
@@ -100,10 +103,13 @@ func (e *Exporter) connected() bool {
 // Dropped implements apmws.DropReporter. The reasons are "queue_full", for
 // transactions that the agent could not take in time; "not_connected", for those
 // that it would have dropped since it was not connected to New Relic;
-// "attributes", for those beyond New Relic's limits; and "spans", for those that
-// were started while 1,000 others were open in their transaction. What the agent
-// itself samples away or fails to send is not counted here: see its
-// supportability metrics.
+// "attributes", for those beyond New Relic's limits; "spans", for those that were
+// started while 1,000 others were open in their transaction; and "requests", with
+// CountRequests, for posts that New Relic did not take, whoever made what they held.
+// The agent sends again what was in one that got no answer or a status of 408, 429,
+// 500 or 503, metrics up to four times and events up to nine; the rest is lost. What
+// the agent itself samples away is not counted here: see its supportability
+// metrics.
 func (e *Exporter) Dropped() []apmws.Dropped {
 	if e.app == nil {
 		return nil
@@ -113,5 +119,6 @@ func (e *Exporter) Dropped() []apmws.Dropped {
 		{Reason: "not_connected", Count: e.notConnected.Load()},
 		{Reason: "attributes", Count: e.droppedAttributes.Load()},
 		{Reason: "spans", Count: e.droppedSpans.Load()},
+		{Reason: "requests", Count: e.failedRequests()},
 	}
 }
