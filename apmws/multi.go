@@ -226,7 +226,7 @@ func (m *member) dropped() []Dropped {
 
 func (m *member) askDropped(call *atomic.Int64, reporter DropReporter) {
 	defer m.leave(call)
-	drops := slices.Clone(reporter.Dropped())
+	drops := slices.DeleteFunc(slices.Clone(reporter.Dropped()), func(d Dropped) bool { return d.Count == 0 })
 	for i := range drops {
 		drops[i].Exporter = m.name
 	}

@@ -467,3 +467,19 @@ func TestShutdownOfHangingExporter(t *testing.T) {
 		}
 	}
 }
+
+// counted is an exporter that has given something up, for one of its reasons.
+type counted struct{ *recorder }
+
+func (counted) Dropped() []Dropped {
+	return []Dropped{{Reason: "spans"}, {Reason: "requests", Count: 3}, {Reason: "errors"}}
+}
+
+// TestDroppedOfExporter: reasons for which nothing was given up are not listed.
+func TestDroppedOfExporter(t *testing.T) {
+	agent := New(Options{Exporters: []Exporter{counted{newRecorder()}}})
+	want := []Dropped{{Exporter: "apmws", Reason: "requests", Count: 3}}
+	if got := agent.Stats().Dropped; !slices.Equal(got, want) {
+		t.Errorf("given up: %v, want %v", got, want)
+	}
+}

@@ -41,6 +41,7 @@ export function showTotals(data, rates) {
 }
 
 function showParts(node, parts, limit) {
+  parts.sort((a, b) => b.count - a.count);
   const shown = parts.slice(0, limit).map((p) => el("span",
     { class: p.failure ? "failure" : p.unknown ? "unknown" : undefined },
     `${p.label} `, el("b", {}, count(p.count))));
