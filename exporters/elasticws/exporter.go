@@ -169,7 +169,10 @@ func New(tracer *apm.Tracer) *Exporter {
 // Server did not take; the tracer does not tell how many events were in those.
 // The counts are the tracer's, whoever made the events.
 func (e *Exporter) Dropped() []apmws.Dropped {
-	stats := e.tracer.Stats()
+	return dropped(e.tracer.Stats())
+}
+
+func dropped(stats apm.TracerStats) []apmws.Dropped {
 	return []apmws.Dropped{
 		{Reason: "transactions", Count: int64(stats.TransactionsDropped)},
 		{Reason: "spans", Count: int64(stats.SpansDropped)},

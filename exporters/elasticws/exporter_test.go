@@ -3,6 +3,7 @@ package elasticws
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
@@ -135,18 +136,19 @@ func TestNotRecording(t *testing.T) {
 }
 
 func TestDropped(t *testing.T) {
-	rec := newRecorder(t)
-	e := New(rec.Tracer)
-	reasons := func() map[string]int64 {
-		counts := make(map[string]int64)
-		for _, d := range e.Dropped() {
-			counts[d.Reason] = d.Count
-		}
-		return counts
+	stats := apm.TracerStats{
+		TransactionsSent: 10, SpansSent: 20, ErrorsSent: 30,
+		TransactionsDropped: 1, SpansDropped: 2, ErrorsDropped: 3,
+		Errors: apm.TracerStatsErrors{SendStream: 4},
 	}
-	for _, reason := range []string{"transactions", "spans", "errors", "requests"} {
-		if n, ok := reasons()[reason]; !ok || n != 0 {
-			t.Errorf("%s: %d, %v, want 0", reason, n, ok)
-		}
+	want := []apmws.Dropped{
+		{Reason: "transactions", Count: 1}, {Reason: "spans", Count: 2}, {Reason: "errors", Count: 3}, {Reason: "requests", Count: 4},
+	}
+	if got := dropped(stats); !slices.Equal(got, want) {
+		t.Errorf("dropped %v, want %v", got, want)
+	}
+	tracer := newRecorder(t).Tracer
+	if got, want := New(tracer).Dropped(), dropped(tracer.Stats()); !slices.Equal(got, want) {
+		t.Errorf("the exporter has dropped %v, the tracer %v", got, want)
 	}
 }

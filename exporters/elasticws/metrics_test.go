@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/gorilla/websocket"
 	"go.elastic.co/apm/v2"
 	"go.elastic.co/apm/v2/model"
 
@@ -361,5 +363,57 @@ func TestSecondAgentAfterShutdown(t *testing.T) {
 	second.start(t, e)
 	if sets := rec.report(t); len(sets) > 0 {
 		t.Errorf("reported for a second agent: %v", sets)
+	}
+}
+
+// TestManySeries: a report with the 2,000 series for which the package promises room
+// loses none.
+func TestManySeries(t *testing.T) {
+	names := make([]string, 1970) // beside those that every route has
+	for i := range names {
+		names[i] = fmt.Sprintf("a.message.with.a.name.of.usual.length.%d", i)
+	}
+	rec := newRecorder(t)
+	e := New(rec.Tracer)
+	agent := apmws.New(apmws.Options{
+		Exporters: []apmws.Exporter{e}, Messages: apmws.MessageOptions{Names: names}, Sampling: &apmws.Sampling{},
+	})
+	server := httptest.NewServer(agent.Endpoint("/a/route/of/usual/length", apmws.EndpointOptions{
+		Message: func(ctx context.Context, _ apmws.Message) error {
+			for _, name := range names {
+				_, tx := apmws.StartMessage(ctx, apmws.MessageInfo{Name: name})
+				tx.End(nil)
+			}
+			return apmws.Close(websocket.CloseNormalClosure, "")
+		},
+	}))
+	defer server.Close()
+	conn, _, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(server.URL, "http"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.WriteMessage(websocket.TextMessage, []byte("all")); err != nil {
+		t.Fatal(err)
+	}
+	_, _, _ = conn.ReadMessage() // the close
+	if err := agent.Shutdown(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+
+	reported := map[string]int{}
+	for _, set := range rec.documents(t).metrics {
+		if sample, ok := set.Samples["websocket.message.duration"]; ok {
+			for _, label := range set.Labels {
+				if label.Key == "websocket_message_name" {
+					reported[fmt.Sprint(label.Value)] += int(sample.Counts[0])
+				}
+			}
+		}
+	}
+	for _, name := range names {
+		if reported[name] != 1 {
+			t.Fatalf("%s is reported %d times; there are %d of %d names", name, reported[name], len(reported), len(names))
+		}
 	}
 }
