@@ -18,7 +18,9 @@ import (
 // within a minute of the one before, the exporter is switched off for good.
 //
 // The slices of attributes in events are scratch memory of the caller: they
-// are valid until the call returns and must not be changed.
+// are valid until the call returns and must not be changed. The application may
+// put any slog.Value into them: what a back end has no kind for is put into words
+// or left out, and takes nothing else with it.
 //
 // An exporter may also implement Attacher, Masker, LogCorrelator, Flusher,
 // Shutdowner and DropReporter; its handles may implement SpanStarter and
@@ -178,7 +180,7 @@ type RequestInfo struct {
 type OpenEnd struct {
 	Time     time.Time
 	Accepted bool // a 101 was written
-	Status   int  // 101, the refusal's status, or 0 when no answer was written
+	Status   int  // 101, the refusal's status, or 0 when no answer was written; in Attrs, too, unless it is 0
 	Result   string
 	Outcome  Outcome
 	User     string // as set by the application, else empty
@@ -259,7 +261,7 @@ type SpanEnd struct {
 type Failure struct {
 	Message string // the error's text
 	Type    string // the error's Go type, or the close cause
-	Err     error  // nil for a panic and for a bad close without an error
+	Err     error  // nil for a panic and for a bad close without an error; its methods, and those of its causes, may panic
 	Panic   any    // the value of a panic, else nil
 	Stack   []byte // of a panic, as runtime/debug.Stack prints it
 	// Attrs are all attributes of the transaction, those of its start included,

@@ -52,9 +52,12 @@ func plainAttrs(prefix string) []slog.Attr {
 	return []slog.Attr{
 		slog.String("kit.string", prefix+" grüße"),
 		slog.Int("kit.int", -42),
+		slog.Int64("kit.large", 3_000_000_019), // bytes of a long connection
 		slog.Uint64("kit.uint", 42),
 		slog.Float64("kit.float", 0.125),
 		slog.Bool("kit.bool", true),
+		slog.Bool("kit.false", false),
+		slog.Int("kit.zero", 0),
 	}
 }
 

@@ -13,8 +13,13 @@ type Backend struct {
 	// Sent makes the exporter, and the vendor's library below it, send what they
 	// hold, and returns all that has reached the back end, read from there and not
 	// from the exporter's memory. It is called at most once, when all that a rule
-	// records has ended; nothing is recorded afterwards. An error fails the rule.
+	// records has ended; nothing is recorded afterwards. An error fails the rule. It
+	// is called on a goroutine of the kit's, where t.Fatal must not be.
 	Sent func() (Telemetry, error)
+	// Stall makes the back end accept nothing and answer nothing until resume is
+	// called, so that a call which waits for it is found out: requests hang, the
+	// pipe is not read. nil for a back end that nobody can wait for, in memory.
+	Stall func() (resume func())
 	// Limits say what the back end cannot do. The zero value is one that can do
 	// everything.
 	Limits Limits

@@ -32,7 +32,7 @@ func (g *sent) wantSame(reference []Transaction, spans bool) {
 func (g *sent) wantLike(t, want *Transaction, spans bool) {
 	what := fmt.Sprintf("%s %q", want.Type, want.Name)
 	g.want(t, want.Name, want.Result, want.Outcome)
-	g.wantTimes(what, t.Start, want.Start, t.Duration, want.Duration, 0)
+	g.wantTimesWithin(watchedSlack, what, t.Start, want.Start, t.Duration, want.Duration)
 	g.wantAttrs(what, t.Attrs, attrsOf(want.Attrs))
 	if t.User != want.User {
 		g.errorf("%s has the user %q, want %q", what, t.User, want.User)

@@ -14,6 +14,7 @@
 //					err := exporter.Flush(t.Context())
 //					return server.Telemetry(), err
 //				},
+//				Stall:  server.Stall, // it answers nothing until resumed
 //				Limits: exportertest.Limits{NoLinks: true},
 //			}
 //		})
@@ -51,8 +52,8 @@
 // A transaction that has not ended, and a span that has not, may be left out.
 //
 // The exporter has to be set up so that nothing is sampled away: no rule records
-// more than 500 transactions with 500 spans and 50 errors, but for two that record
-// 3,000 messages and do not look for them.
+// more than 500 transactions with 500 spans and 50 errors, a few kilobytes each and
+// all at once, but for two that record 3,000 messages and do not look for them.
 //
 // # Limits
 //
@@ -65,7 +66,7 @@
 // A failure says what was found, and the sentence of the rule:
 //
 //	--- FAIL: TestConformance/user (0.01s)
-//	    rules.go:69: a message whose user was set late has the user "", want "ada"
+//	    rules.go:56: a message whose user was set late has the user "", want "ada"
 //	        	rule: a transaction has the user of its end, also when that was set after the start
 //
 // Where a rule cannot go on, as when a transaction is not found at all, it names
@@ -74,7 +75,12 @@
 // transactions are told apart; messages of one connection are told apart by
 // kit.number. When many rules fail at once, look at attributes first.
 //
-// Times are compared to the millisecond, durations to 10 µs.
+// Times are compared to the millisecond, durations to 10 µs, or to 50 ms where an
+// agent runs, since the machine's clock may be set in between.
+//
+// A call that does not return fails its rule after 40 seconds, with the stack of
+// where it is, and the rules after that are not checked. A panic on a goroutine that the exporter has
+// started ends the process, as it would end the program.
 //
 // # Recorder
 //

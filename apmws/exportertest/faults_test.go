@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -69,6 +71,9 @@ func timeFaults() []fault {
 			return h
 		}},
 		{name: "durations in microseconds", broken: []string{"times"}, edit: editEach("", func(t *Transaction) { t.Duration /= 1000 })},
+		{name: "durations in whole milliseconds", broken: []string{"times"}, edit: editEach("", func(t *Transaction) {
+			t.Duration = t.Duration.Truncate(time.Millisecond)
+		})},
 		{name: "DISCONNECT as long as the connection", broken: []string{"times"}, edit: editEach(semconv.TypeDisconnection, func(t *Transaction) {
 			t.Start, t.Duration = t.Start.Add(-time.Hour), time.Hour
 		})},
@@ -94,6 +99,16 @@ func attributeFaults() []fault {
 	return []fault{
 		{name: "unsigned numbers are lost", broken: []string{"attributes"}, hooks: always(hooks{
 			messageStart: func(_ *shimMessage, e *apmws.MessageStart) { e.Attrs = withoutKind(e.Attrs, slog.KindUint64) },
+		})},
+		{name: "numbers lose digits", broken: []string{"attributes"}, edit: editEach("", func(t *Transaction) {
+			for key, value := range t.Attrs {
+				if f, ok := value.(float64); ok {
+					t.Attrs[key] = float64(float32(f))
+				}
+			}
+		})},
+		{name: "zero values are left out", broken: []string{"attributes"}, edit: editEach("", func(t *Transaction) {
+			maps.DeleteFunc(t.Attrs, func(_ string, value any) bool { return value == false || value == 0.0 })
 		})},
 		{name: "booleans become text", broken: []string{"attributes"}, edit: editEach("", func(t *Transaction) {
 			for key, value := range t.Attrs {
@@ -461,6 +476,11 @@ func samplingFaults() []fault {
 				t.Weight = 1
 			}
 		})},
+		{name: "only messages count", broken: []string{"weight"}, edit: editEach("", func(t *Transaction) {
+			if t.Type != semconv.TypeMessage {
+				t.Weight = 0
+			}
+		})},
 		{name: "rates instead of weights", broken: []string{"weight"}, edit: editEach("", func(t *Transaction) {
 			if t.Weight > 0 {
 				t.Weight = 1 / t.Weight
@@ -536,6 +556,11 @@ func spanFaults() []fault {
 		})},
 		{name: "every span is a call", broken: []string{"spans-details"}, edit: editSpans(func(_ *Transaction, x *Span) { x.Destination = "app" })},
 		{name: "spans succeed", broken: []string{"spans-details", "agent-life"}, edit: editSpans(func(_ *Transaction, x *Span) { x.Outcome = apmws.OutcomeSuccess })},
+		{name: "spans without an outcome succeed", broken: []string{"spans-details"}, edit: editSpans(func(_ *Transaction, x *Span) {
+			if x.Outcome == apmws.OutcomeUnknown {
+				x.Outcome = apmws.OutcomeSuccess
+			}
+		})},
 		{name: "calls have the name of what they call", broken: []string{"spans-details"}, edit: editSpans(func(_ *Transaction, x *Span) {
 			if x.Destination != "" {
 				x.Name = x.Destination
@@ -704,6 +729,28 @@ func lateFaults() []fault {
 	}
 }
 
+// underLoad mixes up two failed messages of different connections when there are
+// many.
+func underLoad(mix func(t, u *Transaction)) func(*Telemetry) {
+	return func(telemetry *Telemetry) {
+		const load = 100
+		if len(telemetry.Transactions) < load {
+			return
+		}
+		var first *Transaction
+		for i := range telemetry.Transactions {
+			switch t := &telemetry.Transactions[i]; {
+			case t.Name != nameFails:
+			case first == nil:
+				first = t
+			case first.User != t.User:
+				mix(first, t)
+				return
+			}
+		}
+	}
+}
+
 func sharingFaults() []fault {
 	return []fault{
 		{name: "the last user is everybody's", broken: []string{"connections"}, edit: func(telemetry *Telemetry) {
@@ -734,6 +781,9 @@ func sharingFaults() []fault {
 		{name: "some are sent twice", broken: []string{"concurrent"}, edit: func(telemetry *Telemetry) {
 			telemetry.Transactions = append(telemetry.Transactions, telemetry.Transactions[0])
 		}},
+		{name: "under load, the link of another connection", broken: []string{"concurrent"}, edit: underLoad(func(t, u *Transaction) { t.Links, u.Links = u.Links, t.Links })},
+		{name: "under load, the user of another connection", broken: []string{"concurrent"}, edit: underLoad(func(t, u *Transaction) { t.User, u.User = u.User, t.User })},
+		{name: "under load, the error of another message", broken: []string{"concurrent"}, edit: underLoad(func(t, u *Transaction) { t.Errors, u.Errors = u.Errors, t.Errors })},
 		{name: "attributes of another message", broken: []string{"concurrent", "crowd"}, edit: func(telemetry *Telemetry) {
 			for i := 1; i < len(telemetry.Transactions); i++ {
 				a, b := telemetry.Transactions[i-1].Attrs, telemetry.Transactions[i].Attrs
@@ -798,6 +848,13 @@ func lifecycleFaults() []fault {
 				next(e)
 			}}
 		}},
+		{name: "a call waits for the answer", hangs: true, waits: true, broken: []string{"never-blocks"}},
+		{name: "a call never returns", hangs: true, broken: []string{"times", "concurrent", "agent-life"}, hooks: always(hooks{
+			messageEnd: func(*shimMessage, apmws.MessageEnd, func(apmws.MessageEnd)) { select {} },
+		})},
+		{name: "a call ends its goroutine", broken: []string{"times"}, hooks: always(hooks{
+			opened: func(*shimConn, apmws.OpenEnd, func(apmws.OpenEnd)) { runtime.Goexit() },
+		})},
 		{name: "a goroutine for each connection", hangs: true, broken: []string{"goroutines"}, hooks: func() hooks {
 			ends := make(map[*shimConn]chan struct{})
 			return hooks{

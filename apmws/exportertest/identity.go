@@ -73,8 +73,7 @@ func checkIdentifier(k *kit) {
 	same("a second time")
 	var all sync.WaitGroup
 	for range 4 {
-		all.Go(func() {
-			defer k.contain()
+		k.spawn(&all, func() {
 			same("on another goroutine")
 		})
 	}

@@ -83,8 +83,7 @@ func checkEndsTwice(k *kit) {
 	racing := c.message(apmws.MessageStart{})
 	var all sync.WaitGroup
 	for range 8 {
-		all.Go(func() {
-			defer k.contain()
+		k.spawn(&all, func() {
 			racing.end(apmws.MessageEnd{})
 		})
 	}
@@ -257,8 +256,7 @@ func checkCrowd(k *kit) {
 	crowd = append(crowd, start()...)
 	var all sync.WaitGroup
 	for _, m := range gone {
-		all.Go(func() {
-			defer k.contain()
+		k.spawn(&all, func() {
 			m.end(againEnd(m))
 			if canSpan(m.span) {
 				if x := s.trySpan(m.ctx, m.span, apmws.SpanStart{Name: again}); x.span != nil {
@@ -268,8 +266,7 @@ func checkCrowd(k *kit) {
 		})
 	}
 	for _, m := range crowd[n/2:] {
-		all.Go(func() {
-			defer k.contain()
+		k.spawn(&all, func() {
 			end(m)
 		})
 	}

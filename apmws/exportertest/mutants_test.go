@@ -20,6 +20,7 @@ type fault struct {
 	hooks func() hooks
 	edit  func(*Telemetry) // what reaches the back end
 	hangs bool             // it is caught because something does not happen
+	waits bool             // the end of a message waits for the back end
 }
 
 // backend opens the reference with the fault.
@@ -38,20 +39,25 @@ func (f *fault) backend() Backend {
 		}
 		return telemetry, err
 	}
-	return Backend{Exporter: s, Sent: sent, Limits: f.limits.Limits}
+	var stalled sync.RWMutex // while it is locked
+	if f.waits {
+		s.messageEnd = func(_ *shimMessage, e apmws.MessageEnd, next func(apmws.MessageEnd)) {
+			stalled.RLock()
+			defer stalled.RUnlock()
+			next(e)
+		}
+	}
+	stall := func() (resume func()) {
+		stalled.Lock()
+		return stalled.Unlock
+	}
+	return Backend{Exporter: s, Sent: sent, Stall: stall, Limits: f.limits.Limits}
 }
 
 // violations checks a rule without a test.
 func violations(r rule, patience time.Duration, open ...func() Backend) (found []string) {
-	var mu sync.Mutex
-	r.run(&kit{open: open, patience: patience, report: func(violation string) {
-		mu.Lock()
-		defer mu.Unlock()
-		found = append(found, violation)
-	}})
-	mu.Lock()
-	defer mu.Unlock()
-	return slices.Clone(found)
+	r.run(&kit{open: open, patience: patience, report: func(violation string) { found = append(found, violation) }})
+	return found
 }
 
 func allRules() []rule { return slices.Concat(aloneRules(), togetherRules()) }

@@ -13,7 +13,7 @@ func samplingRules() []rule {
 	return []rule{
 		{
 			"weight",
-			"a message that the agent has sampled is recorded and stands for as many as its Weight, or carries the weight where the back end does not scale, unless it is 1",
+			"a message that the agent has sampled is recorded and stands for as many as its Weight, or carries the weight where the back end does not scale, unless it is 1; CONNECT, DISCONNECT and other messages stand for one",
 			checkWeight,
 		},
 		{
@@ -24,21 +24,21 @@ func samplingRules() []rule {
 	}
 }
 
-// wantWeight checks what a message stands for.
+// wantWeight checks what a transaction stands for.
 func (g *sent) wantWeight(t *Transaction, weight float64) {
 	carried, ok := g.attr(t.Attrs, semconv.SamplingWeight)
 	switch {
 	case g.Limits.NoIDs:
 	case !g.Limits.NoWeights:
 		if !isNumber(t.Weight, weight) {
-			g.errorf("a message of the weight %v stands for %v", weight, t.Weight)
+			g.errorf("%s of the weight %v stands for %v", t.Type, weight, t.Weight)
 		}
 	case weight == 1:
 		if ok && !isNumber(carried, 1) {
-			g.errorf("a message of the weight 1 carries the weight %v", carried)
+			g.errorf("%s of the weight 1 carries the weight %v", t.Type, carried)
 		}
 	case !ok || !isNumber(carried, weight):
-		g.errorf("a message of the weight %v carries the weight %v", weight, carried)
+		g.errorf("%s of the weight %v carries the weight %v", t.Type, weight, carried)
 	}
 }
 
@@ -53,8 +53,11 @@ func checkWeight(k *kit) {
 		sampled[i] = c.message(apmws.MessageStart{Sampled: true, Weight: weight})
 		sampled[i].end(apmws.MessageEnd{})
 	}
+	c.closed(apmws.ConnEnd{})
 	g := s.sent()
-	g.wantWeight(g.message(ordinary), 1)
+	for _, t := range []*Transaction{g.connect(c), g.message(ordinary), g.disconnect(c)} {
+		g.wantWeight(t, 1)
+	}
 	for i, weight := range weights {
 		g.wantWeight(g.message(sampled[i]), weight)
 	}

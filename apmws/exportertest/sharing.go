@@ -3,6 +3,7 @@ package exportertest
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"sync"
 
 	"github.com/apmws/go-apmws/apmws"
@@ -19,7 +20,7 @@ func sharingRules() []rule {
 		},
 		{
 			"concurrent",
-			"everything may be called from many goroutines at once, and each event is recorded once",
+			"everything may be called from many goroutines at once, and each event is recorded once, with its own attributes, spans, error and link",
 			checkConcurrent,
 		},
 	}
@@ -87,15 +88,14 @@ func checkConcurrent(k *kit) {
 	var conns []*conn
 	var messages []*message
 	for range concurrentConns {
-		all.Go(func() {
-			defer k.contain()
+		k.spawn(&all, func() {
 			c := s.connect(context.Background(), apmws.ConnStart{})
 			if canSpan(c.span) {
 				s.child(c.ctx, c.span, apmws.SpanStart{Name: "authenticate"}).end(apmws.SpanEnd{})
 			}
-			c.opened(apmws.OpenEnd{Accepted: true})
+			c.opened(apmws.OpenEnd{Accepted: true, User: userOf(c)})
 			told := c.manyMessages(k)
-			c.closed(apmws.ConnEnd{})
+			c.closed(apmws.ConnEnd{User: userOf(c)})
 			mu.Lock()
 			defer mu.Unlock()
 			conns, messages = append(conns, c), append(messages, told...)
@@ -108,12 +108,19 @@ func checkConcurrent(k *kit) {
 		g.errorf("there are %d transactions, want %d", len(g.Transactions), want)
 	}
 	for _, c := range conns {
-		g.connect(c)
-		g.disconnect(c)
+		g.wantOneOfMany(c, g.connect(c))
+		g.wantOneOfMany(c, g.disconnect(c))
 	}
 	for _, m := range messages {
 		t := g.message(m)
-		g.want(t, "chat.say", "ok", apmws.OutcomeSuccess)
+		g.wantOneOfMany(m.c, t)
+		if m.start.Name == nameFails {
+			g.want(t, nameFails, "error", apmws.OutcomeFailure)
+			g.wantError("a message among many", t, m.failure(textOf(m)))
+		} else {
+			g.want(t, "chat.say", "ok", apmws.OutcomeSuccess)
+			g.wantError("a message among many", t, nil)
+		}
 		g.wantAttrs("a message among many", t.Attrs, []slog.Attr{slog.Int64("kit.same", m.n)})
 		if canSpan(m.span) {
 			g.wantAttrs("a span among many", g.wantBelow(t, "load", t.SpanID).Attrs, []slog.Attr{slog.Int64("kit.same", m.n)})
@@ -121,16 +128,36 @@ func checkConcurrent(k *kit) {
 	}
 }
 
+// wantOneOfMany checks what a transaction has of its connection.
+func (g *sent) wantOneOfMany(c *conn, t *Transaction) {
+	if user := userOf(c); t.User != user {
+		g.errorf("%s among many has the user %q, want %q", t.Type, t.User, user)
+	}
+	if t.Type != semconv.TypeConnection && !g.Limits.NoIDs {
+		g.wantOwnConnect(t, g.connect(c))
+	}
+}
+
+// nameFails is the name of messages that fail.
+const nameFails = "chat.fail"
+
+// What tells connections and failures among many apart.
+func userOf(c *conn) string    { return "user of " + c.start.ID }
+func textOf(m *message) string { return "message " + strconv.FormatInt(m.n, 10) + " has failed" }
+
 // manyMessages records messages of a connection on several goroutines.
 func (c *conn) manyMessages(k *kit) (told []*message) {
 	const goroutines = 4
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	for range goroutines {
-		all.Go(func() {
-			defer k.contain()
-			for range concurrentMessages / goroutines {
-				m := c.message(apmws.MessageStart{})
+		k.spawn(&all, func() {
+			for i := range concurrentMessages / goroutines {
+				start := apmws.MessageStart{User: userOf(c)}
+				if i == 0 {
+					start.Name = nameFails
+				}
+				m := c.message(start)
 				same := []slog.Attr{slog.Int64("kit.same", m.n)}
 				if canSpan(m.span) {
 					c.s.child(m.ctx, m.span, apmws.SpanStart{Name: "load", Attrs: same}).end(apmws.SpanEnd{})
@@ -138,7 +165,11 @@ func (c *conn) manyMessages(k *kit) (told []*message) {
 				if id, ok := m.span.(apmws.Identifier); ok {
 					id.SpanContext()
 				}
-				m.end(apmws.MessageEnd{Attrs: same})
+				end := apmws.MessageEnd{Attrs: same, User: userOf(c)}
+				if i == 0 {
+					end.Result, end.Outcome, end.Failure = "error", apmws.OutcomeFailure, m.failure(textOf(m))
+				}
+				m.end(end)
 				mu.Lock()
 				told = append(told, m)
 				mu.Unlock()

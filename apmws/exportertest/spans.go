@@ -120,6 +120,7 @@ func checkSpansDetails(k *kit) {
 		{apmws.SpanStart{Name: "charge card", Type: "external.grpc.call", Destination: "billing.example:443"}, apmws.OutcomeFailure},
 		{apmws.SpanStart{Name: "GETEX", Type: "db.redis.query", Destination: "cache.example:6379"}, apmws.OutcomeSuccess},
 		{apmws.SpanStart{Name: "send chat.say", Type: "websocket.send"}, apmws.OutcomeFailure},
+		{apmws.SpanStart{Name: "give up"}, apmws.OutcomeUnknown},
 	}
 	later := []slog.Attr{slog.Int("kit.rows", 12)}
 	for i := range all {
@@ -161,14 +162,12 @@ func checkSpansOverlapping(k *kit) {
 	var all sync.WaitGroup
 	for i := range n {
 		x := s.child(m.ctx, m.span, apmws.SpanStart{Name: "fan " + strconv.Itoa(i)})
-		all.Go(func() {
-			defer k.contain()
+		k.spawn(&all, func() {
 			x.end(apmws.SpanEnd{})
 		})
 	}
 	for i := range n {
-		all.Go(func() {
-			defer k.contain()
+		k.spawn(&all, func() {
 			s.child(m.ctx, m.span, apmws.SpanStart{Name: "out " + strconv.Itoa(i)}).end(apmws.SpanEnd{})
 		})
 	}

@@ -27,6 +27,9 @@ func (s *session) pause(since time.Time) time.Duration {
 	return time.Since(since)
 }
 
+// fraction of a millisecond, which messages take more often than whole ones.
+const fraction = 250 * time.Microsecond
+
 func checkTimes(k *kit) {
 	s := k.session()
 	c := s.connect(context.Background(), apmws.ConnStart{Time: s.at(0)})
@@ -37,7 +40,7 @@ func checkTimes(k *kit) {
 		x.end(apmws.SpanEnd{Time: s.at(25 * time.Millisecond)})
 	}
 	connectLeast := s.pause(connectStarted)
-	c.opened(apmws.OpenEnd{Accepted: true, Time: s.at(40 * time.Millisecond)})
+	c.opened(apmws.OpenEnd{Accepted: true, Time: s.at(40*time.Millisecond + fraction)})
 
 	m := c.message(apmws.MessageStart{Time: s.at(time.Second)})
 	messageStarted := time.Now()
@@ -46,10 +49,10 @@ func checkTimes(k *kit) {
 	if messageSpans {
 		x := s.child(m.ctx, m.span, apmws.SpanStart{Name: "load", Time: s.at(1250 * time.Millisecond)})
 		spanLeast = s.pause(time.Now())
-		x.end(apmws.SpanEnd{Time: s.at(2 * time.Second)})
+		x.end(apmws.SpanEnd{Time: s.at(2*time.Second + fraction)})
 	}
 	messageLeast := s.pause(messageStarted)
-	m.end(apmws.MessageEnd{Time: s.at(4 * time.Second)})
+	m.end(apmws.MessageEnd{Time: s.at(4*time.Second + fraction)})
 	failed := c.message(apmws.MessageStart{Time: s.at(5 * time.Second)})
 	failed.end(apmws.MessageEnd{
 		Time: s.at(6 * time.Second), Result: "error", Outcome: apmws.OutcomeFailure, Failure: failed.failure("no such room"),
@@ -58,15 +61,15 @@ func checkTimes(k *kit) {
 
 	g := s.sent()
 	connect, told, end := g.connect(c), g.message(m), g.disconnect(c)
-	g.wantTimes("CONNECT", connect.Start, s.at(0), connect.Duration, 40*time.Millisecond, connectLeast)
-	g.wantTimes("the message", told.Start, s.at(time.Second), told.Duration, 3*time.Second, messageLeast)
+	g.wantTimes("CONNECT", connect.Start, s.at(0), connect.Duration, 40*time.Millisecond+fraction, connectLeast)
+	g.wantTimes("the message", told.Start, s.at(time.Second), told.Duration, 3*time.Second+fraction, messageLeast)
 	if connectSpans {
 		x := g.span(connect, "authenticate")
 		g.wantTimes("the span of CONNECT", x.Start, s.at(10*time.Millisecond), x.Duration, 15*time.Millisecond, 0)
 	}
 	if messageSpans {
 		x := g.span(told, "load")
-		g.wantTimes("the span of the message", x.Start, s.at(1250*time.Millisecond), x.Duration, 750*time.Millisecond, spanLeast)
+		g.wantTimes("the span of the message", x.Start, s.at(1250*time.Millisecond), x.Duration, 750*time.Millisecond+fraction, spanLeast)
 	}
 	if !s.Limits.OwnClock {
 		g.wantTimes("DISCONNECT", end.Start, s.at(3*time.Hour), end.Duration, 0, 0)

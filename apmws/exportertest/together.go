@@ -170,7 +170,7 @@ func checkTogetherOptional(k *kit) {
 	s := k.serve(l, apmws.Options{Exporters: append([]apmws.Exporter{reference}, spied...)})
 	defer s.close()
 	l.run(s)
-	k.wantDrops(s.agent.Stats().Dropped, exporters)
+	k.wantDrops(s.agent, exporters)
 	ctx, cancel := context.WithTimeout(context.Background(), k.patience)
 	defer cancel()
 	_ = s.agent.Flush(ctx) // the spies tell
@@ -185,16 +185,20 @@ func checkTogetherOptional(k *kit) {
 }
 
 // wantDrops checks that the agent tells of what each exporter has dropped.
-func (k *kit) wantDrops(told []apmws.Dropped, exporters []apmws.Exporter) {
+func (k *kit) wantDrops(agent *apmws.Agent, exporters []apmws.Exporter) {
+	own := make(map[apmws.Dropped]apmws.Exporter) // before the agent is asked: counts grow
 	for _, e := range exporters {
-		reporter, ok := e.(apmws.DropReporter)
-		if !ok {
-			continue
-		}
-		for _, d := range reporter.Dropped() {
-			if !slices.ContainsFunc(told, func(x apmws.Dropped) bool { return x.Reason == d.Reason && x.Exporter != "" }) {
-				k.errorf("the agent does not tell of the reason %q of %T", d.Reason, e)
+		if reporter, ok := e.(apmws.DropReporter); ok {
+			for _, d := range reporter.Dropped() {
+				own[d] = e
 			}
+		}
+	}
+	told := agent.Stats().Dropped
+	for d, e := range own {
+		found := func(x apmws.Dropped) bool { return x.Reason == d.Reason && x.Exporter != "" && x.Count >= d.Count }
+		if d.Count > 0 && !slices.ContainsFunc(told, found) {
+			k.errorf("the agent does not tell of the %d that %T has dropped for the reason %q", d.Count, e, d.Reason)
 		}
 	}
 }

@@ -24,6 +24,7 @@ const connected = `{"return_value":{"agent_run_id":"run","entity_guid":"ENTITY",
 
 // collector is New Relic's: the transport of an agent, which keeps what is posted.
 type collector struct {
+	gate  gate
 	mu    sync.Mutex
 	raw   strings.Builder
 	calls []call
@@ -40,6 +41,7 @@ func (c *collector) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.gate.pass()
 	method := r.URL.Query().Get("method")
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -29,6 +29,8 @@ const patience = 30 * time.Second
 func Elastic(t testing.TB) exportertest.Backend {
 	t.Helper()
 	t.Setenv("ELASTIC_APM_CLOUD_PROVIDER", "none")
+	// Room for what a rule records at once, not for what it floods with.
+	t.Setenv("ELASTIC_APM_API_BUFFER_SIZE", "4mb")
 	stand := new(intake)
 	server := httptest.NewServer(stand)
 	t.Cleanup(server.Close)
@@ -41,6 +43,7 @@ func Elastic(t testing.TB) exportertest.Backend {
 			}
 			return stand.telemetry()
 		},
+		Stall: stand.gate.stall,
 		Limits: exportertest.Limits{
 			MaxString: 1024, // characters
 			Spelling:  elasticSpelling,

@@ -17,6 +17,7 @@ import (
 
 // intake is an APM Server: it keeps what a tracer posts.
 type intake struct {
+	gate     gate
 	mu       sync.Mutex
 	sent     bytes.Buffer // lines, decompressed
 	problems []error
@@ -28,6 +29,7 @@ func (i *intake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/":
 		w.Write([]byte(`{"version":"9.5.2"}`))
 	case "/intake/v2/events":
+		i.gate.pass()
 		body, err := inflate(r.Body)
 		i.mu.Lock()
 		defer i.mu.Unlock()

@@ -1,10 +1,16 @@
 package backends
 
 import (
+	"os"
 	"testing"
 
 	"github.com/apmws/go-apmws/apmws/exportertest"
 )
+
+func TestMain(m *testing.M) {
+	Offline()
+	os.Exit(m.Run())
+}
 
 // TestTogether: back ends of one agent, in any order and several of one vendor,
 // each get all that they get alone.
