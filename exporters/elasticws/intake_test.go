@@ -21,17 +21,12 @@ import (
 	"go.elastic.co/apm/v2"
 	"go.elastic.co/apm/v2/model"
 	"go.elastic.co/apm/v2/transport"
+
+	"github.com/apmws/go-apmws/exporters/internal/alone"
 )
 
 func TestMain(m *testing.M) {
-	for name, value := range map[string]string{
-		"ELASTIC_APM_CLOUD_PROVIDER": "none",
-		"ELASTIC_APM_CENTRAL_CONFIG": "false",
-	} {
-		if err := os.Setenv(name, value); err != nil {
-			panic(err)
-		}
-	}
+	alone.Elastic()
 	os.Exit(m.Run())
 }
 

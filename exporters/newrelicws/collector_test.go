@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/newrelic/go-agent/v3/newrelic"
+
+	"github.com/apmws/go-apmws/exporters/internal/alone"
 )
 
 // collector stands in for New Relic's collector: it is the transport of an agent,
@@ -165,14 +167,7 @@ func quietConfig(c *collector, log *logs) newrelic.ConfigOption {
 		cfg.License = strings.Repeat("a", 40)
 		cfg.Transport = c
 		cfg.Logger = log
-		cfg.RuntimeSampler.Enabled = false
-		cfg.Utilization.DetectAWS = false
-		cfg.Utilization.DetectAzure = false
-		cfg.Utilization.DetectGCP = false
-		cfg.Utilization.DetectPCF = false
-		cfg.Utilization.DetectDocker = false
-		cfg.Utilization.DetectKubernetes = false
-		cfg.ModuleDependencyMetrics.Enabled = false
+		alone.NewRelic(cfg)
 	}
 }
 

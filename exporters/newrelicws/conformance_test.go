@@ -5,11 +5,12 @@ import (
 	"testing"
 
 	"github.com/apmws/go-apmws/apmws/exportertest"
+	"github.com/apmws/go-apmws/exporters/internal/alone"
 	"github.com/apmws/go-apmws/exporters/internal/backends"
 )
 
 func TestMain(m *testing.M) {
-	backends.Offline()
+	alone.Offline()
 	os.Exit(m.Run())
 }
 

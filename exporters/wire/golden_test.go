@@ -21,8 +21,6 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // recorded records a life.
 func recorded(t *testing.T, s setup) *Recording {
 	t.Helper()
-	t.Setenv("ELASTIC_APM_CLOUD_PROVIDER", "none")
-	t.Setenv("ELASTIC_APM_CENTRAL_CONFIG", "false")
 	r, err := s.record(t.Context())
 	if err != nil {
 		t.Fatal(err)

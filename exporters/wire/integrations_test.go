@@ -137,8 +137,6 @@ func startIntegrations(t *testing.T) *integrations {
 // all that vendors have for clients of HTTP and Redis: each span lands in the message
 // that it belongs to. Run it with -race.
 func TestIntegrations(t *testing.T) {
-	t.Setenv("ELASTIC_APM_CLOUD_PROVIDER", "none")
-	t.Setenv("ELASTIC_APM_CENTRAL_CONFIG", "false")
 	in, col := intake.New(), collector.New()
 	server := httptest.NewServer(in)
 	defer server.Close()

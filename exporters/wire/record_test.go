@@ -16,8 +16,6 @@ func TestRecordEnvironment(t *testing.T) {
 
 // TestRecordAtTheSameTime: what is recorded of one life holds nothing of another.
 func TestRecordAtTheSameTime(t *testing.T) {
-	t.Setenv("ELASTIC_APM_CLOUD_PROVIDER", "none")
-	t.Setenv("ELASTIC_APM_CENTRAL_CONFIG", "false")
 	var recordings [2]*Recording
 	var both sync.WaitGroup
 	for i := range recordings {

@@ -13,6 +13,7 @@ import (
 	"github.com/apmws/go-apmws/apmws"
 	"github.com/apmws/go-apmws/apmws/exportertest"
 	"github.com/apmws/go-apmws/apmws/semconv"
+	"github.com/apmws/go-apmws/exporters/internal/alone"
 	"github.com/apmws/go-apmws/exporters/newrelicws"
 )
 
@@ -27,14 +28,7 @@ func NewRelic(t testing.TB) exportertest.Backend {
 		cfg.License = strings.Repeat("a", 40)
 		cfg.Transport = stand
 		cfg.Logger = log
-		cfg.RuntimeSampler.Enabled = false
-		cfg.Utilization.DetectAWS = false
-		cfg.Utilization.DetectAzure = false
-		cfg.Utilization.DetectGCP = false
-		cfg.Utilization.DetectPCF = false
-		cfg.Utilization.DetectDocker = false
-		cfg.Utilization.DetectKubernetes = false
-		cfg.ModuleDependencyMetrics.Enabled = false
+		alone.NewRelic(cfg)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"github.com/apmws/go-apmws/apmws/exportertest"
+	"github.com/apmws/go-apmws/exporters/internal/alone"
 )
 
 func TestMain(m *testing.M) {
-	Offline()
+	alone.Offline()
 	os.Exit(m.Run())
 }
 

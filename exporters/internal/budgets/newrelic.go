@@ -14,6 +14,7 @@ import (
 	"github.com/newrelic/go-agent/v3/newrelic"
 
 	"github.com/apmws/go-apmws/apmws"
+	"github.com/apmws/go-apmws/exporters/internal/alone"
 	"github.com/apmws/go-apmws/exporters/newrelicws"
 )
 
@@ -29,14 +30,7 @@ func startNewRelic() (*newRelic, error) {
 		cfg.AppName = "budgets"
 		cfg.License = strings.Repeat("0", 40)
 		cfg.Transport = slowCollector{}
-		cfg.RuntimeSampler.Enabled = false
-		cfg.ModuleDependencyMetrics.Enabled = false
-		cfg.Utilization.DetectAWS = false
-		cfg.Utilization.DetectAzure = false
-		cfg.Utilization.DetectGCP = false
-		cfg.Utilization.DetectPCF = false
-		cfg.Utilization.DetectDocker = false
-		cfg.Utilization.DetectKubernetes = false
+		alone.NewRelic(cfg)
 	})
 	if err != nil {
 		return nil, err

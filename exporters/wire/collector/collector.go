@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/newrelic/go-agent/v3/newrelic"
+
+	"github.com/apmws/go-apmws/exporters/internal/alone"
 )
 
 const (
@@ -65,14 +67,7 @@ func (c *Collector) Configure(cfg *newrelic.Config) {
 	cfg.AppName = AppName
 	cfg.License = License
 	cfg.Transport = c
-	cfg.RuntimeSampler.Enabled = false
-	cfg.Utilization.DetectAWS = false
-	cfg.Utilization.DetectAzure = false
-	cfg.Utilization.DetectGCP = false
-	cfg.Utilization.DetectPCF = false
-	cfg.Utilization.DetectDocker = false
-	cfg.Utilization.DetectKubernetes = false
-	cfg.ModuleDependencyMetrics.Enabled = false
+	alone.NewRelic(cfg)
 }
 
 // Harvest returns everything that has been sent so far. It is a copy, but for the

@@ -17,6 +17,7 @@ import (
 	"github.com/newrelic/go-agent/v3/newrelic"
 
 	"github.com/apmws/go-apmws/apmws"
+	"github.com/apmws/go-apmws/exporters/internal/alone"
 	"github.com/apmws/go-apmws/exporters/newrelicws"
 )
 
@@ -187,14 +188,7 @@ func (c *collector) start(t testing.TB, log *agentLog) *newrelic.Application {
 		cfg.License = strings.Repeat("a", 40)
 		cfg.Transport = c
 		cfg.Logger = log
-		cfg.RuntimeSampler.Enabled = false
-		cfg.Utilization.DetectAWS = false
-		cfg.Utilization.DetectAzure = false
-		cfg.Utilization.DetectGCP = false
-		cfg.Utilization.DetectPCF = false
-		cfg.Utilization.DetectDocker = false
-		cfg.Utilization.DetectKubernetes = false
-		cfg.ModuleDependencyMetrics.Enabled = false
+		alone.NewRelic(cfg)
 	}, newrelicws.CountRequests)
 	if err != nil {
 		t.Fatal(err)

@@ -1,20 +1,15 @@
 package ill
 
 import (
-	"os"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/apmws/go-apmws/exporters/internal/alone"
 )
 
 func TestMain(m *testing.M) {
-	for name, value := range map[string]string{
-		"ELASTIC_APM_CLOUD_PROVIDER": "none",
-		"ELASTIC_APM_CENTRAL_CONFIG": "false",
-	} {
-		if err := os.Setenv(name, value); err != nil {
-			panic(err)
-		}
-	}
+	alone.Elastic()
+	alone.Offline()
 	goleak.VerifyTestMain(m, left()...)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/apmws/go-apmws/apmws"
 	"github.com/apmws/go-apmws/exporters/elasticws"
+	"github.com/apmws/go-apmws/exporters/internal/alone"
 	"github.com/apmws/go-apmws/exporters/newrelicws"
 )
 
@@ -116,14 +117,7 @@ func startNewRelic(t testing.TB, address string, trusted *x509.CertPool) *report
 		cfg.License = strings.Repeat("a", 40)
 		cfg.Host = address
 		cfg.Transport = via
-		cfg.RuntimeSampler.Enabled = false
-		cfg.Utilization.DetectAWS = false
-		cfg.Utilization.DetectAzure = false
-		cfg.Utilization.DetectGCP = false
-		cfg.Utilization.DetectPCF = false
-		cfg.Utilization.DetectDocker = false
-		cfg.Utilization.DetectKubernetes = false
-		cfg.ModuleDependencyMetrics.Enabled = false
+		alone.NewRelic(cfg)
 	}, newrelicws.CountRequests)
 	if err != nil {
 		t.Fatal(err)

@@ -19,18 +19,14 @@ import (
 
 	"go.elastic.co/apm/v2"
 
+	"github.com/apmws/go-apmws/exporters/internal/alone"
 	"github.com/apmws/go-apmws/exporters/wire/intake"
 )
 
 func TestMain(m *testing.M) {
-	for name, value := range map[string]string{
-		"ELASTIC_APM_CLOUD_PROVIDER": "none",
-		"ELASTIC_APM_CENTRAL_CONFIG": "false",
-		"ELASTIC_APM_GLOBAL_LABELS":  "team=chat",
-	} {
-		if err := os.Setenv(name, value); err != nil {
-			panic(err)
-		}
+	alone.Elastic()
+	if err := os.Setenv("ELASTIC_APM_GLOBAL_LABELS", "team=chat"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

@@ -1,0 +1,13 @@
+package collector_test
+
+import (
+	"os"
+	"testing"
+
+	"github.com/apmws/go-apmws/exporters/internal/alone"
+)
+
+func TestMain(m *testing.M) {
+	alone.Offline()
+	os.Exit(m.Run())
+}
