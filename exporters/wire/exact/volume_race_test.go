@@ -6,8 +6,7 @@ package exact
 // that compressing costs a megabyte each time.
 const (
 	volumeReceived    = 20_000
-	volumeBoth        = 12_000
-	volumeTotal       = 16_000
+	volumeTotal       = 30_000
 	volumeConnections = 40
 	compressingOneIn  = 20
 )
