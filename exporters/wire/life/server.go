@@ -89,7 +89,7 @@ func startServer(ctx context.Context, book *logbook, exporters func() []apmws.Ex
 
 // SlowFrom is how long a message to the agent that samples takes at least which is
 // kept for that: feed.slow does.
-const SlowFrom = 500 * time.Millisecond
+const SlowFrom = time.Second
 
 func shopMessages() apmws.MessageOptions {
 	return apmws.MessageOptions{
