@@ -25,7 +25,7 @@ func sources(t *testing.T, dir string) map[string]*ast.File {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (entry.Name() == "testdata" || path == "internal/interop"): // a module of its own
+		case entry.IsDir() && (entry.Name() == "testdata" || path == "internal/interop" || path == "../dashboards/internal"): // modules of their own
 			return fs.SkipDir
 		case entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go"):
 			return nil
@@ -78,6 +78,7 @@ func TestImports(t *testing.T) {
 		{"../exporters/elasticws", []string{"go.elastic.co/apm/v2", "go.elastic.co/apm/v2/", module + "exporters/internal/", module + "apmws", module + "apmws/"}},
 		{"../exporters/newrelicws", []string{"github.com/newrelic/go-agent/v3/newrelic", module + "exporters/internal/", module + "apmws", module + "apmws/"}},
 		{"../exporters/internal/goroutine", nil},
+		{"../dashboards", []string{module + "dashboards"}},
 	}
 	for _, test := range tests {
 		for path, file := range sources(t, test.dir) {

@@ -58,6 +58,7 @@ const (
 	ConnectionsRefused = "websocket.connections.refused"
 	ConnectionsClosed  = "websocket.connections.closed"
 	MessageDuration    = "websocket.message.duration" // seconds
+	MessagesHandled    = "websocket.messages.handled" // what MessageDuration counts, where a back end cannot tell by the histogram
 	PingsUnanswered    = "websocket.pings.unanswered"
 	WriteDuration      = "websocket.write.duration" // seconds
 	TelemetryDropped   = "websocket.telemetry.dropped"

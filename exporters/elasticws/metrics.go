@@ -94,6 +94,10 @@ func (s *series) report(m *apmws.Metric, out metricsWriter) {
 		if delta.Count != 0 {
 			values, counts := distribution(delta)
 			out.AddHistogram(m.Name, s.labels, values, counts)
+			if m.Name == semconv.MessageDuration {
+				// Kibana can show a histogram's percentiles, but not how many it counts.
+				out.Add(semconv.MessagesHandled, s.labels, float64(delta.Count))
+			}
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"go.elastic.co/apm/v2/model"
 
 	"github.com/apmws/go-apmws/apmws"
+	"github.com/apmws/go-apmws/apmws/semconv"
 )
 
 // sums adds up what was reported of the agent's metrics: name and labels, then
@@ -145,6 +146,9 @@ func TestMetrics(t *testing.T) {
 		case apmws.HistogramMetric:
 			if m.Histogram.Count > 0 {
 				want[key] = float64(m.Histogram.Count)
+				if labels, ok := strings.CutPrefix(key, semconv.MessageDuration); ok {
+					want[semconv.MessagesHandled+labels] = float64(m.Histogram.Count)
+				}
 			}
 		case apmws.CounterMetric:
 			if m.Value != 0 || !strings.Contains(key, "exporter=") {

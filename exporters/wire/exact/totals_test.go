@@ -94,6 +94,9 @@ func totalsOf(stats *apmws.Stats) *totals {
 			for _, b := range m.Histogram.Buckets {
 				x.count(key, b.Mid().Seconds(), b.Count)
 			}
+			if m.Name == semconv.MessageDuration { // whose count Elastic has a counter for, too
+				x.sums[seriesKey(semconv.MessagesHandled, labels)] = float64(m.Histogram.Count)
+			}
 		}
 	}
 	return x
