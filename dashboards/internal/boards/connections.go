@@ -1,0 +1,186 @@
+package boards
+
+import (
+	"github.com/apmws/go-apmws/apmws/semconv"
+	"github.com/apmws/go-apmws/dashboards/internal/kibana"
+)
+
+// Of what is counted by transactions a panel has to say so.
+const (
+	connectionsSampled = " Counted by transactions, of which there is one for each connection unless Elastic's agent is set to record sampled ones."
+	messagesSampled    = " Counted by transactions: sampled, where the application or Elastic's agent samples."
+)
+
+const statusLabel = "labels.http_response_status_code" // of metrics
+
+func (v *views) connections() *kibana.Dashboard {
+	b := v.start(ConnectionsID, "WebSocket connections",
+		"Handshakes, refusals, ends of connections, and the peers behind them: who connects how often, and why connections are lost.")
+	row(b, tileHeight, sixth,
+		v.openNow(),
+		panel{
+			title: "Connects", view: v.metrics, query: metric(opened),
+			description: "Accepted handshakes in the time range, and those of the same time a week ago.",
+		}.tile(neutral,
+			sum("Connects", opened).as(kibana.Count()),
+			sum("a week ago", opened).before(aWeek).as(kibana.Count()),
+		).withTrend(sum("Connects", opened).as(kibana.Count())),
+		panel{
+			title: "Refusals", view: v.metrics, query: metric(opened, refused),
+			description: "Refused handshakes in the time range, and those of the same time a week ago.",
+		}.tile(neutral,
+			sum("Refusals", refused).as(kibana.Count()),
+			sum("a week ago", refused).before(aWeek).as(kibana.Count()),
+		).withTrend(sum("Refusals", refused).as(kibana.Count())),
+		panel{
+			title: "Median lifetime", view: v.metrics, query: metric(lifetime),
+			description: "Half of the connections that ended in the time range had lasted longer. Short lifetimes are what reconnecting clients look like.",
+		}.tile(neutral,
+			percentile("Median lifetime", 50, lifetime).as(kibana.Duration("seconds")),
+			percentile("a week ago", 50, lifetime).before(aWeek).as(kibana.Duration("seconds")),
+		),
+		panel{
+			title: "Ping round trip, p95", view: v.metrics, query: metric(rtt),
+			description: "95 of 100 pings were answered faster.",
+		}.tile(neutral,
+			percentile("Ping round trip, p95", 95, rtt).as(kibana.Duration("seconds")),
+			percentile("a week ago", 95, rtt).before(aWeek).as(kibana.Duration("seconds")),
+		),
+		panel{
+			title: "Unanswered pings", view: v.metrics, query: metric(unheard),
+			description: "Pings that no pong had followed when the next one was sent or the connection ended.",
+		}.tile(neutral,
+			sum("Unanswered pings", unheard).as(kibana.Count()),
+			sum("a week ago", unheard).before(aWeek).as(kibana.Count()),
+		).withTrend(sum("Unanswered pings", unheard).as(kibana.Count())),
+	)
+	row(b, chartHeight, half,
+		panel{
+			title: "Handshakes per minute by status", view: v.metrics, query: metric(opened, refused),
+			description: "101 is an accepted handshake; none, one that got no answer at all.",
+		}.chart(stackedBars, "Per minute", []bucket{overTime()},
+			perMinute("101", opened, "", green),
+			perMinute("401", refused, is(statusLabel, "401"), yellow),
+			perMinute("403", refused, is(statusLabel, "403"), orange),
+			perMinute("429", refused, is(statusLabel, "429"), brown),
+			perMinute("other 4xx", refused, and(statusLabel+": 4*", "not "+oneOf(statusLabel, "401", "403", "429")), pink),
+			perMinute("503", refused, is(statusLabel, "503"), purple),
+			perMinute("other 5xx and none", refused, and(statusLabel+": (5* or none)", "not "+is(statusLabel, "503")), red),
+		).withLegend("right"),
+		panel{
+			title: "Handshake latency", view: v.traces, query: connects,
+			description: "From the request's arrival to the answer: authentication and whatever middleware does before the upgrade are in it." + connectionsSampled,
+		}.chart(lines, "Duration", []bucket{overTime()},
+			percentile("p50", 50, duration).as(kibana.Duration("microseconds")).in(green),
+			percentile("p95", 95, duration).as(kibana.Duration("microseconds")).in(orange),
+			percentile("p99", 99, duration).as(kibana.Duration("microseconds")).in(red),
+		).withLegend("right"),
+	)
+	row(b, chartHeight, third,
+		panel{
+			title: "Refusals per minute by reason", view: v.metrics, query: metric(refused),
+			description: "Why handshakes were refused, in the words of the registered reasons.",
+		}.chart(stackedBars, "Per minute", []bucket{top(largest, "Reason", "string", label(semconv.RefusalReason)), overTime()},
+			sum("Refusals", refused).each("m").as(kibana.Number(1))),
+		panel{
+			title: "Closes per minute by cause", view: v.metrics, query: metric(closed),
+			description: "Why connections ended. A deployment shows as going_away, a network that fails as read_error or heartbeat_timeout.",
+		}.chart(stackedBars, "Per minute", []bucket{top(largest, "Cause", "string", closeCause), overTime()},
+			sum("Closes", closed).each("m").as(kibana.Number(1))),
+		panel{
+			title: "Reconnect churn by route", view: v.metrics, query: metric(active, opened),
+			description: "Connects in each interval for every open connection of the route. Near 0 is calm; at 1 every client has come back once.",
+		}.chart(lines, "Connects per open connection", []bucket{topBy(largest, "Route", "string", route, kibana.OpSum, opened), overTime()},
+			formula("Churn", share(total(opened), perNode(active))).as(kibana.Number(2))),
+	)
+	row(b, chartHeight, third,
+		panel{
+			title: "How long connections lasted", view: v.traces, query: disconnects,
+			description: "Connections that ended in the time range, by how long they had been open." + connectionsSampled,
+		}.chart(bars, "Connections", []bucket{lifetimes()}, count("Connections").as(kibana.Count()).in(blue)),
+		panel{
+			title: "Close codes", view: v.traces, query: disconnects,
+			description: "Codes of the first close frame, from either side; none, where there was none." + connectionsSampled,
+		}.donut(top(largest, "Code", "string", label(semconv.CloseCode)), count("Connections").as(kibana.Count())),
+		panel{
+			title: "Who closed", view: v.traces, query: disconnects,
+			description: "The client, the server, or the network, where the peer was lost without a word." + connectionsSampled,
+		}.donut(top(largest, "Initiator", "string", label(semconv.CloseInitiator)), count("Connections").as(kibana.Count())),
+	)
+	row(b, tableHeight, half,
+		panel{
+			title: "Users with most handshakes", view: v.traces, query: connects,
+			description: "Whose clients connect most, and from how many addresses: one user far above the others is a client in a loop." + connectionsSampled,
+		}.table(10, []bucket{top(20, "User", "string", user)}, handshakes(distinct("Addresses", address))...),
+		panel{
+			title: "Addresses with most handshakes", view: v.traces, query: connects,
+			description: "Where most handshakes come from; behind a proxy that is the proxy." + connectionsSampled,
+		}.table(10, []bucket{top(20, "Address", "ip", address)}, handshakes(distinct("Users", user))...),
+	)
+	row(b, chartHeight, third,
+		panel{
+			title: "Ping round trips", view: v.metrics, query: metric(rtt),
+			description: "From a ping to its pong.",
+		}.chart(lines, "Duration", []bucket{overTime()}, percentiles(rtt)...),
+		panel{
+			title: "Unanswered pings by node", view: v.metrics, query: metric(unheard),
+			description: "Pings without a pong, by server. On one server alone: its network or its load; on all: the peers'.",
+		}.chart(stackedBars, "Pings", []bucket{top(largest, "Node", "string", node), overTime()},
+			sum("Unanswered pings", unheard).as(kibana.Count())),
+		panel{
+			title: "Time blocked in writes", view: v.metrics, query: metric(blocked),
+			description: "How long single writes waited for a peer that does not read: slow consumers.",
+		}.chart(lines, "Duration", []bucket{overTime()},
+			percentile("p95", 95, blocked).as(kibana.Duration("seconds")).in(orange),
+			percentile("p99", 99, blocked).as(kibana.Duration("seconds")).in(red),
+			maximum("longest", blocked).as(kibana.Duration("seconds")).in(brown),
+		),
+	)
+	return b.Dashboard()
+}
+
+func perMinute(name, field, query, colour string) *measure {
+	return sum(name, field).of(query).each("m").as(kibana.Number(1)).in(colour)
+}
+
+// perNode is as perRoute, for one route on all nodes that have it.
+func perNode(gauge string) kibana.Expr {
+	return kibana.Calc{
+		Op: "multiply", Left: kibana.Part{Op: kibana.OpAverage, Field: gauge}, Right: kibana.Part{Op: kibana.OpUniqueCount, Field: node},
+	}
+}
+
+// handshakes are the columns of those who connect.
+func handshakes(others *measure) []*measure {
+	return []*measure{
+		count("Handshakes").as(kibana.Count()),
+		count("Refused").of(label(semconv.RefusalReason) + ": *").as(kibana.Count()),
+		others.as(kibana.Count()),
+		percentile("Latency, p95", 95, duration).as(kibana.Duration("microseconds")),
+		latest("Last route", "string", route),
+		latest("Last seen", "date", kibana.TimeField),
+	}
+}
+
+// lifetimes splits the ends of connections by how long these had lasted.
+func lifetimes() bucket {
+	lasted := number(semconv.ConnectionDuration)
+	between := func(label, from, to string) kibana.FilterBucket {
+		query := ""
+		if from != "" {
+			query = lasted + " >= " + from
+		}
+		if to != "" {
+			if query != "" {
+				query += " and "
+			}
+			query += lasted + " < " + to
+		}
+		return kibana.Bucket(label, query)
+	}
+	return cases("Lasted",
+		between("under 1 s", "", "1"), between("1-10 s", "1", "10"), between("10-60 s", "10", "60"),
+		between("1-10 min", "60", "600"), between("10-60 min", "600", "3600"), between("1-6 h", "3600", "21600"),
+		between("6-24 h", "21600", "86400"), between("over 24 h", "86400", ""),
+	)
+}

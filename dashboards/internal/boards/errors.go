@@ -1,0 +1,131 @@
+package boards
+
+import (
+	"github.com/apmws/go-apmws/apmws/semconv"
+	"github.com/apmws/go-apmws/dashboards/internal/kibana"
+)
+
+const (
+	group     = "error.grouping_name"
+	errorType = "error.exception.type"
+	culprit   = "error.culprit"
+)
+
+// faults are the close causes that the server is to blame for.
+var faults = oneOf(closeCause, "handler_error", "panic", "slow_consumer", "write_error")
+
+// lost are those by which peers were lost, or did not keep to the protocol.
+var lost = oneOf(closeCause, "heartbeat_timeout", "message_too_big", "protocol_error", "read_error")
+
+func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard {
+	b := v.start(ErrorsID, "WebSocket errors and logs",
+		"What fails, on which connections, and the whole story of one of them: filter by its id.")
+	row(b, tileHeight, sixth,
+		panel{
+			title: "Failed messages", view: v.metrics, query: metric(handled),
+			description: "Messages whose handler returned an error, panicked or took too long, and those of the same time a week ago.",
+		}.tile(neutral,
+			sum("Failed messages", handled).of(failed).as(kibana.Count()),
+			sum("a week ago", handled).of(failed).before(aWeek).as(kibana.Count()),
+		).withTrend(sum("Failed messages", handled).of(failed).as(kibana.Count())),
+		panel{
+			title: "Panics", view: v.traces, query: and("processor.event: transaction and labels.websocket_event: *", "("+is(result, "panic")+" or "+is(closeCause, "panic")+")"),
+			description: "Messages and connections that ended in a panic of the application; every one is kept, unless Elastic's agent is set to record sampled transactions.",
+		}.tile(noneIsGood, count("Panics").as(kibana.Count())),
+		panel{
+			title: "Failed handshakes", view: v.metrics, query: metric(opened, refused),
+			description: "Handshakes that were answered with 5xx, or not at all, since the server failed.",
+		}.tile(noneIsGood, sum("Failed handshakes", refused).of(statusLabel+": (5* or none)").as(kibana.Count())),
+		panel{
+			title: "Connections the server failed", view: v.metrics, query: metric(closed),
+			description: "Connections that ended since a handler failed or panicked, or a write to the peer did not succeed.",
+		}.tile(noneIsGood, sum("Connections the server failed", closed).of(faults).as(kibana.Count())),
+		panel{
+			title: "Connections lost", view: v.metrics, query: metric(closed),
+			description: "Connections whose peer vanished, did not answer pings, or did not keep to the protocol.",
+		}.tile(neutral,
+			sum("Connections lost", closed).of(lost).as(kibana.Count()),
+			sum("a week ago", closed).of(lost).before(aWeek).as(kibana.Count()),
+		).withTrend(sum("Connections lost", closed).of(lost).as(kibana.Count())),
+		panel{
+			title: "Telemetry dropped", view: v.metrics, query: metric(active, dropped),
+			description: "What the library or an exporter had to give up, and requests that the APM Server did not take. Not told by route: choose none, or this is 0.",
+		}.tile(noneIsGood, sum("Telemetry dropped", dropped).as(kibana.Count())),
+	)
+	row(b, chartHeight, half,
+		panel{
+			title: "Errors per minute by kind", view: v.logs, query: errorsOnly,
+			description: "Errors of messages, handshakes and connections, in groups of the same message. There is one for each failure, sampled or not.",
+		}.chart(stackedBars, "Per minute", []bucket{top(largest, "Error", "string", group), overTime()},
+			count("Errors").each("m").as(kibana.Number(1)),
+		).withLegend("right"),
+		panel{
+			title: "Abnormal ends per minute by cause", view: v.metrics, query: and(metric(closed), "("+faults+" or "+lost+")"),
+			description: "Connections that did not end as either side meant them to.",
+		}.chart(stackedBars, "Per minute", []bucket{top(largest, "Cause", "string", closeCause), overTime()},
+			sum("Closes", closed).each("m").as(kibana.Number(1)),
+		).withLegend("right"),
+	)
+	b.Row(tableHeight,
+		panel{
+			title: "Errors", view: v.logs, query: errorsOnly,
+			description: "Groups of errors, the most frequent first: where they come from, and how many connections they have hit.",
+		}.table(10, []bucket{top(50, "Error", "string", group)},
+			count("Errors").as(kibana.Count()),
+			distinct("Connections", connectionID).as(kibana.Count()),
+			distinct("Users", user).as(kibana.Count()),
+			latest("Transaction", "string", name),
+			latest("Type", "string", errorType),
+			latest("Culprit", "string", culprit),
+			latest("Last seen", "date", kibana.TimeField),
+		).item(twoOf3),
+		panel{
+			title: "Telemetry dropped by reason", view: v.metrics, query: metric(dropped),
+			description: "What was given up, by exporter and reason. Not told by route: choose none, or this is empty.",
+		}.table(10, []bucket{
+			{serviceID, kibana.TopOf("Service", "string", 10, measureID(0), service)},
+			top(20, "Exporter and reason", "string", label(semconv.TelemetryDropExporter), label(semconv.TelemetryDropReason)),
+		}, sum("Dropped", dropped).as(kibana.Count())).item(third),
+	)
+	row(b, tableHeight, half,
+		panel{
+			title: "Connections with most errors", view: v.logs, query: errorsOnly,
+			description: "Click on a connection to filter by it: the transactions and log lines below are then its whole story.",
+		}.table(10, []bucket{top(50, "Connection", "string", connectionID)},
+			count("Errors").as(kibana.Count()),
+			latest("Last error", "string", group),
+			latest("Route", "string", route),
+			latest("User", "string", user),
+			latest("Last seen", "date", kibana.TimeField),
+		),
+		panel{
+			title: "Connections that ended badly", view: v.traces, query: and(disconnects, "("+faults+" or "+lost+")"),
+			description: "The newest first; click on one to filter by it." + connectionsSampled,
+		}.table(10, []bucket{newest(50, "Connection", connectionID)},
+			latest("Ended", "date", kibana.TimeField),
+			latest("Cause", "string", closeCause),
+			latest("Code", "string", label(semconv.CloseCode)),
+			maximum("Lasted", number(semconv.ConnectionDuration)).as(kibana.Duration("seconds")),
+			sum("Messages received", number(semconv.MessagesReceived)).as(kibana.Count()),
+			latest("Route", "string", route),
+			latest("User", "string", user),
+		),
+	)
+	row(b, logHeight, whole, panel{
+		title: "Transactions", search: transactions,
+		description: "Handshakes, messages and ends of connections, the newest first. Sampled where the application samples.",
+	})
+	row(b, logHeight, whole, panel{
+		title: "Log lines", search: logLines,
+		description: "What the servers have logged about connections, the newest first.",
+	})
+	return b.Dashboard()
+}
+
+// newest splits by the values of a field that were seen last.
+func newest(size int, label, field string) bucket {
+	c := kibana.TopOf(label, "string", size, "", field)
+	seen := kibana.MetricOf(kibana.OpMax, kibana.TimeField, label+" by time")
+	seen.DataType = "date"
+	return bucket{splitID, c.Ranked(seen)}
+}

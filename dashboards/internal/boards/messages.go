@@ -1,0 +1,160 @@
+package boards
+
+import (
+	"github.com/apmws/go-apmws/apmws/semconv"
+	"github.com/apmws/go-apmws/dashboards/internal/kibana"
+)
+
+// Fields of the destinations that the APM Server counts, and of spans.
+const (
+	destination  = "span.destination.service.resource"
+	calls        = "span.destination.service.response_time.count"
+	callsTook    = "span.destination.service.response_time.sum.us"
+	spanName     = "span.name"
+	spanType     = "span.type"
+	spanDuration = "span.duration.us"
+
+	// APM Server keeps the same for 10 and 60 minutes: one of them is counted.
+	destinations = `metricset.name: "service_destination" and metricset.interval: "1m"`
+)
+
+const wholeService = " The whole service's, HTTP requests' included, whatever is sampled. Not told by route: choose none, or this is empty."
+
+func (v *views) messages() *kibana.Dashboard {
+	b := v.start(MessagesID, "WebSocket messages",
+		"What messages servers handle, how long that takes, what fails, and what they call.")
+	row(b, tileHeight, sixth,
+		panel{
+			title: "Received per second", view: v.metrics, query: metric(received),
+			description: "Messages received per second, and those of the same time a week ago.",
+		}.tile(neutral,
+			sum("Received", received).each("s").as(kibana.Number(1)),
+			sum("a week ago", received).each("s").before(aWeek).as(kibana.Number(1)),
+		).withTrend(sum("Received", received).each("s").as(kibana.Number(1))),
+		panel{
+			title: "Sent per second", view: v.metrics, query: metric(sent),
+			description: "Messages sent per second, and those of the same time a week ago.",
+		}.tile(neutral,
+			sum("Sent", sent).each("s").as(kibana.Number(1)),
+			sum("a week ago", sent).each("s").before(aWeek).as(kibana.Number(1)),
+		).withTrend(sum("Sent", sent).each("s").as(kibana.Number(1))),
+		panel{
+			title: "Handling, p95", view: v.metrics, query: metric(handling),
+			description: "95 of 100 messages were handled faster.",
+		}.tile(neutral,
+			percentile("Handling, p95", 95, handling).as(kibana.Duration("seconds")),
+			percentile("a week ago", 95, handling).before(aWeek).as(kibana.Duration("seconds")),
+		),
+		v.failedShare(),
+		panel{
+			title: "Unregistered names", view: v.metrics, query: metric(handled),
+			description: "The part of messages whose name the application has not registered, shown as _OTHER: new or mistaken clients, or names to add.",
+		}.tile(limits(0.05, 0.2),
+			formula("Unregistered names", share(totalOf(handled, is(messageName, semconv.Other)), total(handled))).as(kibana.Percent(1))),
+		panel{
+			title: "Received size", view: v.metrics, query: metric(received, bytesIn),
+			description: "Mean payload of received messages as it passed on the wire, compressed where it is.",
+		}.tile(neutral, formula("Mean received size", share(total(bytesIn), total(received))).as(kibana.Bytes())),
+	)
+	row(b, chartHeight, half,
+		panel{
+			title: "Messages handled per minute by name", view: v.metrics, query: metric(handled),
+			description: "Handled messages, failed ones included, by name.",
+		}.chart(stackedAreas, "Per minute", []bucket{top(largest, "Message", "string", messageName), overTime()},
+			sum("Handled", handled).each("m").as(kibana.Number(0)),
+		).withLegend("right"),
+		panel{
+			title: "Handling time by name, p95", view: v.metrics, query: metric(handling),
+			description: "95 of 100 messages of the name were handled faster. The names on which the servers spend most time.",
+		}.chart(lines, "Duration", []bucket{mostTime(largest), overTime()},
+			percentile("p95", 95, handling).as(kibana.Duration("seconds")),
+		).withLegend("right"),
+	)
+	row(b, chartHeight, third,
+		panel{
+			title: "Failures per minute by kind", view: v.traces, query: and(messages, "not "+is(result, "ok")),
+			description: "Handlers that returned an error, took too long or panicked. Failed messages are kept where the application samples; Elastic's agent may sample them." + messagesSampled,
+		}.chart(stackedBars, "Per minute", []bucket{top(5, "Result", "string", result), overTime()},
+			count("Failures").each("m").as(kibana.Number(1))),
+		v.messageRates(),
+		panel{
+			title: "Sizes of received messages", view: v.traces, query: messages,
+			description: "Payload, decoded." + messagesSampled,
+		}.chart(lines, "Size", []bucket{overTime()},
+			percentile("p50", 50, number(semconv.MessageLength)).as(kibana.Bytes()).in(green),
+			percentile("p95", 95, number(semconv.MessageLength)).as(kibana.Bytes()).in(orange),
+			maximum("largest", number(semconv.MessageLength)).as(kibana.Bytes()).in(brown),
+		),
+	)
+	row(b, tableHeight, half, v.busiestMessages(),
+		panel{
+			title: "Slowest messages", view: v.traces, query: messages,
+			description: "Single messages that took longest. Follow the transaction to its trace, or filter by the connection to see what else happened on it." + messagesSampled,
+		}.table(10, []bucket{top(20, "Transaction", "string", transaction)},
+			maximum("Took", duration).as(kibana.Duration("microseconds")),
+			latest("Message", "string", name),
+			latest("Result", "string", result),
+			latest("Route", "string", route),
+			latest("Connection", "string", connectionID),
+		),
+	)
+	row(b, chartHeight, third,
+		panel{
+			title: "Calls per minute by destination", view: v.metrics, query: destinations,
+			description: "What the services call: databases, brokers, other services." + wholeService,
+		}.chart(stackedAreas, "Per minute", []bucket{top(largest, "Destination", "string", destination), overTime()},
+			sum("Calls", calls).each("m").as(kibana.Number(1))),
+		panel{
+			title: "Mean time of a call by destination", view: v.metrics, query: destinations,
+			description: "How long calls take, on average." + wholeService,
+		}.chart(lines, "Duration", []bucket{mostCalls(largest), overTime()},
+			formula("Mean time", share(total(callsTook), total(calls))).as(kibana.Duration("microseconds"))),
+		panel{
+			title: "What services call", view: v.metrics, query: destinations,
+			description: "Destinations by service, with what failed of it." + wholeService,
+		}.table(10, []bucket{
+			{serviceID, kibana.TopOf("Service", "string", 10, measureID(0), service)}, top(20, "Destination", "string", destination),
+		},
+			sum("Calls", calls).as(kibana.Count()),
+			formula("Mean time", share(total(callsTook), total(calls))).as(kibana.Duration("microseconds")),
+			formula("Failed", share(totalOf(calls, "event.outcome: failure"), total(calls))).as(kibana.Percent(1)).
+				withCells(textLimits(0.01, 0.05)),
+		),
+	)
+	row(b, tableHeight, half,
+		panel{
+			title: "Time spent inside handshakes and messages", view: v.traces, query: spans,
+			description: "Spans by name, those first that took most time in all: authentication, sends to the peer, and the application's own." + messagesSampled,
+		}.table(10, []bucket{top(20, "Span", "string", spanName)},
+			sum("Time in all", spanDuration).as(kibana.Duration("microseconds")),
+			count("Spans").as(kibana.Count()),
+			percentile("p50", 50, spanDuration).as(kibana.Duration("microseconds")),
+			percentile("p95", 95, spanDuration).as(kibana.Duration("microseconds")),
+			latest("Type", "string", spanType),
+		),
+		panel{
+			title: "Connections with most messages", view: v.traces, query: disconnects,
+			description: "Of the connections that ended in the time range, those that sent most." + connectionsSampled,
+		}.table(10, []bucket{top(20, "Connection", "string", connectionID)},
+			sum("Messages received", number(semconv.MessagesReceived)).as(kibana.Count()),
+			sum("Messages sent", number(semconv.MessagesSent)).as(kibana.Count()),
+			sum("Bytes received", number(semconv.BytesReceived)).as(kibana.Bytes()),
+			sum("Bytes sent", number(semconv.BytesSent)).as(kibana.Bytes()),
+			maximum("Lasted", number(semconv.ConnectionDuration)).as(kibana.Duration("seconds")),
+			latest("User", "string", user),
+		),
+	)
+	return b.Dashboard()
+}
+
+const serviceID = "service"
+
+// mostTime splits by the names on which most time was spent.
+func mostTime(size int) bucket {
+	return topBy(size, "Message", "string", messageName, kibana.OpSum, handling)
+}
+
+// mostCalls splits by the destinations that were called most.
+func mostCalls(size int) bucket {
+	return topBy(size, "Destination", "string", destination, kibana.OpSum, calls)
+}

@@ -1,0 +1,201 @@
+package boards
+
+import "github.com/apmws/go-apmws/dashboards/internal/kibana"
+
+const (
+	active   = "websocket.connections.active"
+	opened   = "websocket.connections.opened"
+	refused  = "websocket.connections.refused"
+	closed   = "websocket.connections.closed"
+	lifetime = "websocket.connection.duration"
+	received = "websocket.messages.received"
+	sent     = "websocket.messages.sent"
+	bytesIn  = "websocket.bytes.received"
+	bytesOut = "websocket.bytes.sent"
+	handling = "websocket.message.duration"
+	rtt      = "websocket.ping.rtt"
+	unheard  = "websocket.pings.unanswered"
+	blocked  = "websocket.write.duration"
+	dropped  = "websocket.telemetry.dropped"
+
+	handled = "websocket.messages.handled"
+
+	messageName = "labels.websocket_message_name" // of metrics
+)
+
+const aWeek = "1w"
+
+func share(part, whole kibana.Expr) kibana.Expr {
+	return kibana.Calc{Op: "divide", Left: part, Right: whole}
+}
+
+func total(field string) kibana.Expr { return kibana.Part{Op: kibana.OpSum, Field: field} }
+
+func totalOf(field, query string) kibana.Expr {
+	return kibana.Part{Op: kibana.OpSum, Field: field, KQL: query}
+}
+
+// failures are the part of messages that failed.
+func failures() kibana.Expr { return share(totalOf(handled, failed), total(handled)) }
+
+func plus(left, right kibana.Expr) kibana.Expr {
+	return kibana.Calc{Op: "add", Left: left, Right: right}
+}
+
+func (v *views) overview() *kibana.Dashboard {
+	b := v.start(OverviewID, "WebSocket overview",
+		"Connections and messages of WebSocket servers at a glance. All of it is counted exactly, whatever is sampled.")
+	row(b, tileHeight, sixth,
+		v.openNow(),
+		panel{
+			title: "Connects per minute", view: v.metrics, query: metric(opened),
+			description: "Accepted handshakes per minute, and those of the same time a week ago.",
+		}.tile(neutral,
+			sum("Connects", opened).each("m").as(kibana.Number(1)),
+			sum("a week ago", opened).each("m").before(aWeek).as(kibana.Number(1)),
+		).withTrend(sum("Connects", opened).each("m").as(kibana.Number(1))),
+		panel{
+			title: "Refused handshakes", view: v.metrics, query: metric(opened, refused),
+			description: "The part of all handshakes that was refused, for whatever reason.",
+		}.tile(limits(0.05, 0.2), formula("Refused handshakes", share(total(refused), plus(total(refused), total(opened)))).as(kibana.Percent(1))),
+		panel{
+			title: "Messages per second", view: v.metrics, query: metric(received),
+			description: "Messages received per second, and those of the same time a week ago.",
+		}.tile(neutral,
+			sum("Messages received", received).each("s").as(kibana.Number(1)),
+			sum("a week ago", received).each("s").before(aWeek).as(kibana.Number(1)),
+		).withTrend(sum("Messages received", received).each("s").as(kibana.Number(1))),
+		panel{
+			title: "Message handling, p95", view: v.metrics, query: metric(handling),
+			description: "95 of 100 messages were handled faster, from the moment when a message had been read to the handler's return.",
+		}.tile(neutral,
+			percentile("Message handling, p95", 95, handling).as(kibana.Duration("seconds")),
+			percentile("a week ago", 95, handling).before(aWeek).as(kibana.Duration("seconds")),
+		),
+		v.failedShare(),
+	)
+	row(b, chartHeight, half,
+		panel{
+			title: "Open connections by node", view: v.metrics, query: metric(active),
+			description: "Open connections of each server, on average over each interval.",
+		}.chart(stackedAreas, "Connections", []bucket{topBy(largest, "Node", "string", node, kibana.OpMax, active), overTime()},
+			formula("Open connections", perRoute(active)).as(kibana.Number(0)),
+		).withLegend("right"),
+		panel{
+			title: "Connects, refusals and closes per minute", view: v.metrics, query: metric(opened, refused, closed),
+			description: "A deployment closes many at once, and they come back; connects far above closes mean growth, and refusals that rise with them a client that does not give up.",
+		}.chart(lines, "Per minute", []bucket{overTime()},
+			sum("Connects", opened).each("m").as(kibana.Number(1)).in(blue),
+			sum("Closes", closed).each("m").as(kibana.Number(1)).in(purple),
+			sum("Refusals", refused).each("m").as(kibana.Number(1)).in(red),
+		).withLegend("right"),
+	)
+	row(b, chartHeight, third, v.messageRates(), v.byteRates(),
+		panel{
+			title: "Message handling", view: v.metrics, query: metric(handling),
+			description: "How long handlers took: percentiles of all messages, failed ones included. Waiting for a message is not counted.",
+		}.chart(lines, "Duration", []bucket{overTime()}, percentiles(handling)...),
+	)
+	row(b, chartHeight, third,
+		panel{
+			title: "Failed messages per minute", view: v.metrics, query: and(metric(handled), failed),
+			description: "Messages whose handler returned an error, panicked or took too long, by name.",
+		}.chart(stackedBars, "Per minute", []bucket{top(largest, "Message", "string", messageName), overTime()},
+			sum("Failed messages", handled).each("m").as(kibana.Number(1))),
+		panel{
+			title: "Why connections end", view: v.metrics, query: metric(closed),
+			description: "Close causes: who left, who was lost, and what failed.",
+		}.donut(top(largest, "Cause", "string", closeCause), sum("Closes", closed).as(kibana.Count())),
+		panel{
+			title: "Connects this week and last", view: v.metrics, query: metric(opened),
+			description: "Connects per minute, and those of the same time a week ago.",
+		}.chart(lines, "Per minute", []bucket{overTime()},
+			sum("Now", opened).each("m").as(kibana.Number(1)).in(blue),
+			sum("A week ago", opened).each("m").before(aWeek).as(kibana.Number(1)).in(grey).dash()),
+	)
+	row(b, tableHeight, half,
+		panel{
+			title: "Busiest routes", view: v.metrics, query: metric(opened, refused, received, handling),
+			description: "Routes with the most messages.",
+		}.table(10, []bucket{top(20, "Route", "string", route)},
+			sum("Messages received", received).as(kibana.Count()),
+			sum("Messages sent", sent).as(kibana.Count()),
+			sum("Bytes received", bytesIn).as(kibana.Bytes()),
+			sum("Bytes sent", bytesOut).as(kibana.Bytes()),
+			sum("Connects", opened).as(kibana.Count()),
+			sum("Refused", refused).as(kibana.Count()),
+		),
+		v.busiestMessages(),
+	)
+	return b.Dashboard()
+}
+
+// perRoute is the mean of a gauge that is kept for each route, summed over them.
+// Every report has all routes, so the mean over all times their number is the sum of
+// each one's.
+func perRoute(gauge string) kibana.Expr {
+	return kibana.Calc{
+		Op: "multiply", Left: kibana.Part{Op: kibana.OpAverage, Field: gauge}, Right: kibana.Part{Op: kibana.OpUniqueCount, Field: route},
+	}
+}
+
+// percentiles are three of a histogram of seconds.
+func percentiles(field string) []*measure {
+	return []*measure{
+		percentile("p50", 50, field).as(kibana.Duration("seconds")).in(green),
+		percentile("p95", 95, field).as(kibana.Duration("seconds")).in(orange),
+		percentile("p99", 99, field).as(kibana.Duration("seconds")).in(red),
+	}
+}
+
+func (v *views) openNow() panel {
+	return panel{
+		title: "Open connections", view: v.metrics, query: metric(active),
+		description: "Connections that are open at the end of the time range: the last report of each server and route within five minutes, summed up.",
+	}.total(neutral, everyNodeAndRoute(),
+		latest("Open connections", "number", active).within("5m").as(kibana.Number(0)))
+}
+
+// everyNodeAndRoute splits into what the gauge of open connections is kept for.
+func everyNodeAndRoute() bucket {
+	return bucket{splitID, kibana.TopOf("Node and route", "string", 1000, "", node, route).Alphabetical()}
+}
+
+func (v *views) failedShare() panel {
+	return panel{
+		title: "Failed messages", view: v.metrics, query: metric(handled),
+		description: "The part of all handled messages whose handler returned an error, panicked or took too long.",
+	}.tile(limits(0.01, 0.05), formula("Failed messages", failures()).as(kibana.Percent(2)))
+}
+
+func (v *views) messageRates() panel {
+	return panel{
+		title: "Messages per second", view: v.metrics, query: metric(received, sent),
+		description: "Messages that servers have received and sent, whatever became of them.",
+	}.chart(lines, "Per second", []bucket{overTime()},
+		sum("Received", received).each("s").as(kibana.Number(1)).in(blue),
+		sum("Sent", sent).each("s").as(kibana.Number(1)).in(purple))
+}
+
+func (v *views) byteRates() panel {
+	return panel{
+		title: "Bytes per second", view: v.metrics, query: metric(bytesIn, bytesOut),
+		description: "Payload of data frames as it passed on the wire, compressed where it is.",
+	}.chart(lines, "Per second", []bucket{overTime()},
+		sum("Received", bytesIn).each("s").as(kibana.Bytes()).in(blue),
+		sum("Sent", bytesOut).each("s").as(kibana.Bytes()).in(purple))
+}
+
+func (v *views) busiestMessages() panel {
+	return panel{
+		title: "Busiest messages", view: v.metrics, query: metric(handling),
+		description: "Messages by name, those first that took most of the servers' time in all.",
+	}.table(10, []bucket{top(20, "Message", "string", messageName)},
+		sum("Time in all", handling).as(kibana.Duration("seconds")),
+		sum("Handled", handled).as(kibana.Count()),
+		percentile("p50", 50, handling).as(kibana.Duration("seconds")),
+		percentile("p95", 95, handling).as(kibana.Duration("seconds")),
+		percentile("p99", 99, handling).as(kibana.Duration("seconds")),
+		formula("Failed", failures()).as(kibana.Percent(2)).withCells(textLimits(0.01, 0.05)),
+	)
+}

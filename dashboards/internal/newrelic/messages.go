@@ -1,0 +1,70 @@
+package newrelic
+
+// duration is a message's own: one that was kept after the fact has it in an attribute,
+// since its transaction began when the message had been handled.
+const duration = "`websocket.message.duration` OR duration"
+
+func messages() Page {
+	return page("Messages", "Rates, latencies and sizes by message, and what messages call.",
+		wide(3,
+			billboard("Handled (messages/min)", metric(perMinute+" AS 'handled'", handled, ""), 0, 0),
+			billboard("Named _OTHER (%)", metric("100 * "+only(sum, other)+" / "+only(sum, handled)+" AS '_OTHER'", handled, ""), 5, 25),
+			billboard("Sent for each received (messages)", metric(only(sum, sent)+" / "+only(sum, received)+" AS 'fan-out'",
+				"("+sent+" OR "+received+")", ""), 0, 0),
+			billboard("Payload received (bytes/message)", metric(only(sum, bytesIn)+" / "+only(sum, received)+" AS 'bytes'",
+				"("+bytesIn+" OR "+received+")", ""), 0, 0),
+			billboard("Latency p99 (s, events)", transactions("percentile("+duration+", 99) AS 'p99'", inbound, ""), 0.5, 2),
+			billboard("Message length p95 (bytes, events)",
+				transactions("percentile(`websocket.message.length`, 95) AS 'p95'", inbound, ""), 0, 0),
+		),
+		wide(3,
+			chart("area", 6, "Handled by name and outcome (messages/min)", metric(perMinute, handled, "FACET metricTimesliceName TIMESERIES LIMIT 20")),
+			chart("area", 6, "Transactions by name (messages/min; with Sampling, those chosen)",
+				metric(transactionsPerMinute, recorded, "FACET metricTimesliceName TIMESERIES LIMIT 20")),
+		),
+		wide(4,
+			chart("table", 8, "Latency by name (s, events)", transactions(
+				"count(*) AS 'events', percentile(duration, 50, 95, 99), max(duration) AS 'max', "+
+					"percentage(count(*), WHERE `event.outcome` = 'failure') AS 'failed %'",
+				ofMessages, "FACET name LIMIT 100")),
+			chart("bar", 4, "Slowest names p95 (s, events)", transactions("percentile(duration, 95)", ofMessages, "FACET name LIMIT 10")),
+		),
+		wide(3,
+			chart("line", 6, "Latency p95 by name (s, events)", transactions("percentile(duration, 95)", ofMessages, "FACET name TIMESERIES LIMIT 10")),
+			chart("heatmap", 6, "Latency to 1 s by name (messages by s, events)",
+				transactions("histogram(duration, 1, 40)", ofMessages, "FACET name LIMIT 20")),
+		),
+		wide(3,
+			chart("line", 3, "Fan-out (messages sent for each received)", metric(only(sum, sent)+" / "+only(sum, received)+" AS 'fan-out'",
+				"("+sent+" OR "+received+")", "TIMESERIES")),
+			chart("histogram", 3, "Lengths to 16 KiB (messages by bytes, events)",
+				transactions("histogram(`websocket.message.length`, 16384, 32)", inbound, "")),
+			chart("pie", 3, "Text and binary (messages, events)", transactions("count(*)", inbound, "FACET `websocket.message.type`")),
+			chart("table", 3, "Behind _OTHER, where asked for (messages, events)", transactions("count(*) AS 'messages'",
+				inbound+" AND `websocket.message.raw_name` IS NOT NULL", "FACET `websocket.message.raw_name` LIMIT 50")),
+		),
+		wide(4,
+			chart("table", 6, "With Sampling: estimated by weight (messages, events)", transactions(
+				"sum(`websocket.sampling.weight` OR 1) AS 'estimated', count(*) AS 'events', "+
+					only("count(*)", "`websocket.sampling.weight` = 0")+" AS 'kept after the fact'",
+				inbound, "FACET name LIMIT 50")),
+			chart("table", 6, "With Sampling: failed and slow ones, kept after the fact (s, events)", transactions(
+				"count(*) AS 'events', percentile(`websocket.message.duration`, 50, 95, 99), max(`websocket.message.duration`) AS 'max'",
+				keptOnes, "FACET name LIMIT 50")),
+		),
+		wide(4,
+			chart("table", 6, "What messages call (calls, s)", metric(
+				"count(newrelic.timeslice.value) AS 'calls', average(newrelic.timeslice.value) AS 'average', max(newrelic.timeslice.value) AS 'max'",
+				calls, "FACET metricTimesliceName, scope LIMIT 100")),
+			chart("table", 6, "Slowest calls (s, events of sampled traces, all routes)",
+				"FROM Span SELECT count(*) AS 'calls', percentile(duration, 50, 95, 99), max(duration) AS 'max' "+
+					"WHERE appName IN ({{application}}) AND category IN ('datastore', 'http') FACET name, category LIMIT 100"),
+		),
+		wide(3,
+			chart("area", 6, "Calls of messages (calls/min)", metric(transactionsPerMinute, calls, "FACET metricTimesliceName TIMESERIES LIMIT 20")),
+			chart("table", 6, "Messages sent inside handlers (writes, s, bytes; events of sampled traces)", events("Span",
+				"count(*) AS 'writes', percentile(duration, 50, 95), average(`websocket.message.length`) AS 'bytes'",
+				"name LIKE 'Custom/send %'", "FACET name LIMIT 50")),
+		),
+	)
+}
