@@ -1,0 +1,138 @@
+// Command look opens the dashboards in a browser, as a person would, and fails
+// when a panel of one shows an error, or nothing at all. It keeps a picture of
+// each.
+//
+//	KIBANA_PASSWORD=… go run ./examples/elastic/look -kibana http://127.0.0.1:5601 -user elastic
+//
+// It needs Chromium or Chrome. The exit status is 0 when all panels show
+// something, 1 when one does not or the dashboards could not be opened, and 2 for a
+// wrong command line.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// settings are what the command line and the environment say.
+type settings struct {
+	kibana         string // without a slash at its end
+	space          string // empty: the default one
+	user, password string
+	since          time.Duration // the time range, to now
+	wait           time.Duration // for each dashboard
+	pictures       string        // a directory; empty: no pictures
+	allowEmpty     bool          // errors alone count
+	dashboards     []string      // ids
+}
+
+const usage = `Usage of look: look [flags] [dashboard-id ...], of the environment KIBANA_PASSWORD
+  -kibana URL      where Kibana is (default http://127.0.0.1:5601)
+  -space id        of a space (default: the default one)
+  -user name       who looks (default elastic)
+  -since duration  from when until now (default 2h)
+  -wait duration   until a dashboard has been drawn (default 2m)
+  -pictures dir    keep a picture of each there
+  -allow-empty     errors alone count: not all that can happen has happened yet
+`
+
+// all are the ids of the dashboards.
+var all = []string{"apmws-overview", "apmws-connections", "apmws-messages", "apmws-errors"}
+
+// run is main, with what it has from the system.
+func run(ctx context.Context, args []string, getenv func(string) string, out, complaints io.Writer) int {
+	s, err := settingsFrom(args, getenv)
+	if err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(complaints, err)
+		}
+		fmt.Fprint(complaints, usage)
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	b, err := startBrowser(ctx)
+	if err != nil {
+		fmt.Fprintln(complaints, "the browser does not start:", err)
+		return 1
+	}
+	defer b.stop()
+	if err := b.login(s); err != nil {
+		fmt.Fprintln(complaints, "login:", err)
+		return 1
+	}
+	code := 0
+	for _, id := range s.dashboards {
+		panels, err := b.look(s, id)
+		for _, p := range panels {
+			if complaint := p.complaint(s.allowEmpty); complaint != "" {
+				err = errors.Join(err, fmt.Errorf("%q %s", p.Title, complaint))
+			}
+		}
+		if err != nil {
+			fmt.Fprintf(complaints, "%s: %s\n", id, strings.ReplaceAll(err.Error(), "\n", "\n"+id+": "))
+			code = 1
+			continue
+		}
+		fmt.Fprintf(out, "%s: all %d panels are well\n", id, len(panels))
+	}
+	return code
+}
+
+func settingsFrom(args []string, getenv func(string) string) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("look", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // all is said by run
+	flags.StringVar(&s.kibana, "kibana", "http://127.0.0.1:5601", "")
+	flags.StringVar(&s.space, "space", "", "")
+	flags.StringVar(&s.user, "user", "elastic", "")
+	flags.DurationVar(&s.since, "since", 2*time.Hour, "")
+	flags.DurationVar(&s.wait, "wait", 2*time.Minute, "")
+	flags.StringVar(&s.pictures, "pictures", "", "")
+	flags.BoolVar(&s.allowEmpty, "allow-empty", false, "")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	s.kibana = strings.TrimRight(s.kibana, "/")
+	s.password = getenv("KIBANA_PASSWORD")
+	if s.dashboards = flags.Args(); len(s.dashboards) == 0 {
+		s.dashboards = all
+	}
+	u, err := url.Parse(s.kibana)
+	switch {
+	case err != nil || u.Host == "":
+		return s, errors.New("-kibana is such as http://127.0.0.1:5601")
+	case s.password == "":
+		return s, errors.New("KIBANA_PASSWORD is not set")
+	case s.since < time.Minute || s.wait <= 0:
+		return s, errors.New("-since is a minute or more, and -wait is more than nothing")
+	}
+	return s, nil
+}
+
+// address returns where a dashboard is, with a time range and nothing refreshed.
+func (s settings) address(id string) string {
+	space := ""
+	if s.space != "" {
+		space = "/s/" + url.PathEscape(s.space)
+	}
+	return fmt.Sprintf("%s%s/app/dashboards#/view/%s?_g=(refreshInterval:(pause:!t,value:0),time:(from:now-%dm,to:now))",
+		s.kibana, space, url.PathEscape(id), int(s.since.Minutes()))
+}

@@ -1,0 +1,139 @@
+package hour
+
+import (
+	"time"
+
+	"github.com/apmws/go-apmws/apmws"
+)
+
+// Driven is what was driven in until the end of the hour, as clients, handlers and
+// the network know it. It owes nothing to the library. Each list is by time.
+type Driven struct {
+	Connections []*Connection
+	Refusals    []*Refusal
+	Messages    []*Message
+	Transfers   []Transfer
+	Pings       []Ping
+	Writes      []Write
+	Calls       []Call
+
+	// MalformedTraceContexts came with handshakes and messages, and are none.
+	MalformedTraceContexts []Event
+}
+
+// Place is where something happened.
+type Place struct {
+	Service, Environment, Node, Route string
+}
+
+// Connection is one that was accepted.
+type Connection struct {
+	Place
+	User, Address, Origin string
+
+	Opened time.Time // when the handshake arrived
+	Closed time.Time // zero: still open at the end of the hour
+
+	// HandshakeTook is the time from the arrival until all was answered.
+	HandshakeTook time.Duration
+
+	// Cause, Code and Initiator are those of the end; empty while it is open.
+	Cause           apmws.CloseCause
+	Code, Initiator string
+
+	// What passed until the end of the hour: data messages, and bytes of their
+	// payload.
+	MessagesReceived, MessagesSent int64
+	BytesReceived, BytesSent       int64
+}
+
+// OpenAt reports whether the connection was open at a time.
+func (c *Connection) OpenAt(at time.Time) bool {
+	return !c.Opened.Add(c.HandshakeTook).After(at) && (c.Closed.IsZero() || c.Closed.After(at))
+}
+
+// Refusal is a handshake that was not accepted.
+type Refusal struct {
+	Place
+	At            time.Time // when it arrived
+	Took          time.Duration
+	Status        int
+	Reason        string
+	Address, User string // no User: nobody knew
+	Origin        string
+}
+
+// Message is one that was handled.
+type Message struct {
+	Place
+	Name       string        // as it is told: registered, or _OTHER
+	At         time.Time     // when all of it had been read
+	Took       time.Duration // until the handler returned, exactly
+	Result     string        // ok, error, timeout or panic
+	Error      string        // the text of the error or panic, if any
+	Length     int           // bytes of the payload
+	Connection *Connection
+}
+
+// Done is when the message had been handled, which is when it is counted.
+func (m *Message) Done() time.Time { return m.At.Add(m.Took) }
+
+// Failed reports whether the outcome is failure.
+func (m *Message) Failed() bool { return m.Result != resultOK }
+
+// Transfer is what passed the server's socket at one time in one direction, as far as
+// it belongs to data messages.
+type Transfer struct {
+	Place
+	At       time.Time
+	Received bool  // else sent
+	Messages int64 // that ended with it
+	Bytes    int64 // of payload
+}
+
+// Ping is one that a server has sent. Servers send one every 30 seconds.
+type Ping struct {
+	Place
+	At       time.Time
+	RTT      time.Duration // until the server has read the answer
+	Answered bool
+
+	// Lost says that the connection has ended without an answer to this ping or to
+	// a later one. A ping that is neither answered nor lost was skipped by a client
+	// that answered a later one, or is under way at the end of the hour.
+	Lost bool
+	// Ended is when the connection of a lost ping ended.
+	Ended time.Time
+}
+
+// Write is one call of Write of the server's socket, after the handshake.
+type Write struct {
+	Place
+	At      time.Time // when it returned
+	Blocked time.Duration
+}
+
+// Call is one of a server to another service, an exit span.
+type Call struct {
+	Place
+	At          time.Time // when it began
+	Name        string    // of the span
+	Destination string    // the resource, such as redis
+	Took        time.Duration
+	Outcome     apmws.Outcome
+	From        string // "handshake", or the name of the message
+}
+
+// Event is something that happened.
+type Event struct {
+	Place
+	At time.Time
+}
+
+// Results of a message.
+const (
+	resultOK      = "ok"
+	resultError   = "error"
+	resultTimeout = "timeout"
+	resultPanic   = "panic"
+)
