@@ -27,7 +27,7 @@ const (
 	barHeight   = 2
 	tileHeight  = 5
 	chartHeight = 10
-	tableHeight = 12
+	tableHeight = 14
 	logHeight   = 16
 )
 

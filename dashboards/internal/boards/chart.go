@@ -259,6 +259,13 @@ func (p panel) donut(by bucket, m *measure) panel {
 	return p
 }
 
+// Widths of a table's columns, in pixels: ids and templates of routes fit the first,
+// dates the second. The rest share what is left.
+const (
+	nameWidth = 180
+	dateWidth = 200
+)
+
 // table has a row for each value, ordered by the first measure.
 func (p panel) table(rows int, buckets []bucket, measures ...*measure) panel {
 	visual := &kibana.Table{
@@ -266,12 +273,15 @@ func (p panel) table(rows int, buckets []bucket, measures ...*measure) panel {
 		Paging: kibana.Paging{Enabled: true, Size: rows}, Sorting: kibana.Sorting{ColumnID: measureID(0), Direction: "desc"},
 	}
 	for _, b := range buckets {
-		visual.Columns = append(visual.Columns, kibana.TableColumn{ColumnID: b.id})
+		visual.Columns = append(visual.Columns, kibana.TableColumn{ColumnID: b.id, Width: nameWidth})
 	}
 	for i, m := range measures {
 		c := kibana.TableColumn{ColumnID: measureID(i), IsMetric: true, Alignment: "right"}
 		if m.last == "string" || m.last == "ip" {
 			c.Alignment = "left"
+		}
+		if m.last == "date" {
+			c.Width = dateWidth
 		}
 		if m.palette != nil {
 			c.ColorMode, c.Palette = "text", m.palette
@@ -279,5 +289,13 @@ func (p panel) table(rows int, buckets []bucket, measures ...*measure) panel {
 		visual.Columns = append(visual.Columns, c)
 	}
 	p.lens = lensOf(p.query, visual, map[string]*kibana.Layer{mainLayer: layer(buckets, measures)})
+	return p
+}
+
+// withNames makes the first column of a table as wide, in pixels.
+func (p panel) withNames(width float64) panel {
+	if visual, ok := p.lens.State.Visual.(*kibana.Table); ok {
+		visual.Columns[0].Width = width
+	}
 	return p
 }

@@ -22,16 +22,16 @@ func (v *views) connections() *kibana.Dashboard {
 			title: "Connects", view: v.metrics, query: metric(opened),
 			description: "Accepted handshakes in the time range, and those of the same time a week ago.",
 		}.tile(neutral,
-			sum("Connects", opened).as(kibana.Count()),
-			sum("a week ago", opened).before(aWeek).as(kibana.Count()),
-		).withTrend(sum("Connects", opened).as(kibana.Count())),
+			sum("Connects", opened).as(kibana.Number(0)),
+			sum("a week ago", opened).before(aWeek).as(kibana.Number(0)),
+		).withTrend(sum("Connects", opened).as(kibana.Number(0))),
 		panel{
 			title: "Refusals", view: v.metrics, query: metric(opened, refused),
 			description: "Refused handshakes in the time range, and those of the same time a week ago.",
 		}.tile(neutral,
-			sum("Refusals", refused).as(kibana.Count()),
-			sum("a week ago", refused).before(aWeek).as(kibana.Count()),
-		).withTrend(sum("Refusals", refused).as(kibana.Count())),
+			sum("Refusals", refused).as(kibana.Number(0)),
+			sum("a week ago", refused).before(aWeek).as(kibana.Number(0)),
+		).withTrend(sum("Refusals", refused).as(kibana.Number(0))),
 		panel{
 			title: "Median lifetime", view: v.metrics, query: metric(lifetime),
 			description: "Half of the connections that ended in the time range had lasted longer. Short lifetimes are what reconnecting clients look like.",
@@ -50,9 +50,9 @@ func (v *views) connections() *kibana.Dashboard {
 			title: "Unanswered pings", view: v.metrics, query: metric(unheard),
 			description: "Pings that no pong had followed when the next one was sent or the connection ended.",
 		}.tile(neutral,
-			sum("Unanswered pings", unheard).as(kibana.Count()),
-			sum("a week ago", unheard).before(aWeek).as(kibana.Count()),
-		).withTrend(sum("Unanswered pings", unheard).as(kibana.Count())),
+			sum("Unanswered pings", unheard).as(kibana.Number(0)),
+			sum("a week ago", unheard).before(aWeek).as(kibana.Number(0)),
+		).withTrend(sum("Unanswered pings", unheard).as(kibana.Number(0))),
 	)
 	row(b, chartHeight, half,
 		panel{
@@ -97,15 +97,16 @@ func (v *views) connections() *kibana.Dashboard {
 		panel{
 			title: "How long connections lasted", view: v.traces, query: disconnects,
 			description: "Connections that ended in the time range, by how long they had been open." + connectionsSampled,
-		}.chart(bars, "Connections", []bucket{lifetimes()}, count("Connections").as(kibana.Count()).in(blue)),
+		}.chart(bars, "Connections", []bucket{lifetimes()}, count("Connections").as(kibana.Number(0)).in(blue)),
 		panel{
-			title: "Close codes", view: v.traces, query: disconnects,
+			title: "Closes per minute by code", view: v.traces, query: disconnects,
 			description: "Codes of the first close frame, from either side; none, where there was none." + connectionsSampled,
-		}.donut(top(largest, "Code", "string", label(semconv.CloseCode)), count("Connections").as(kibana.Count())),
+		}.chart(stackedBars, "Per minute", []bucket{top(largest, "Code", "string", label(semconv.CloseCode)), overTime()},
+			count("Connections").each("m").as(kibana.Number(1))),
 		panel{
 			title: "Who closed", view: v.traces, query: disconnects,
 			description: "The client, the server, or the network, where the peer was lost without a word." + connectionsSampled,
-		}.donut(top(largest, "Initiator", "string", label(semconv.CloseInitiator)), count("Connections").as(kibana.Count())),
+		}.donut(top(largest, "Initiator", "string", label(semconv.CloseInitiator)), count("Connections").as(kibana.Number(0))),
 	)
 	row(b, tableHeight, half,
 		panel{
@@ -126,7 +127,7 @@ func (v *views) connections() *kibana.Dashboard {
 			title: "Unanswered pings by node", view: v.metrics, query: metric(unheard),
 			description: "Pings without a pong, by server. On one server alone: its network or its load; on all: the peers'.",
 		}.chart(stackedBars, "Pings", []bucket{top(largest, "Node", "string", node), overTime()},
-			sum("Unanswered pings", unheard).as(kibana.Count())),
+			sum("Unanswered pings", unheard).as(kibana.Number(0))),
 		panel{
 			title: "Time blocked in writes", view: v.metrics, query: metric(blocked),
 			description: "How long single writes waited for a peer that does not read: slow consumers.",
@@ -153,11 +154,10 @@ func perNode(gauge string) kibana.Expr {
 // handshakes are the columns of those who connect.
 func handshakes(others *measure) []*measure {
 	return []*measure{
-		count("Handshakes").as(kibana.Count()),
-		count("Refused").of(label(semconv.RefusalReason) + ": *").as(kibana.Count()),
-		others.as(kibana.Count()),
+		count("Handshakes").as(kibana.Number(0)),
+		count("Refused").of(label(semconv.RefusalReason) + ": *").as(kibana.Number(0)),
+		others.as(kibana.Number(0)),
 		percentile("Latency, p95", 95, duration).as(kibana.Duration("microseconds")),
-		latest("Last route", "string", route),
 		latest("Last seen", "date", kibana.TimeField),
 	}
 }
@@ -179,8 +179,8 @@ func lifetimes() bucket {
 		return kibana.Bucket(label, query)
 	}
 	return cases("Lasted",
-		between("under 1 s", "", "1"), between("1-10 s", "1", "10"), between("10-60 s", "10", "60"),
-		between("1-10 min", "60", "600"), between("10-60 min", "600", "3600"), between("1-6 h", "3600", "21600"),
-		between("6-24 h", "21600", "86400"), between("over 24 h", "86400", ""),
+		between("<1s", "", "1"), between("1-10s", "1", "10"), between("10-60s", "10", "60"),
+		between("1-10m", "60", "600"), between("10-60m", "600", "3600"), between("1-6h", "3600", "21600"),
+		between("6-24h", "21600", "86400"), between(">24h", "86400", ""),
 	)
 }

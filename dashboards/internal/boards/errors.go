@@ -6,9 +6,8 @@ import (
 )
 
 const (
-	group     = "error.grouping_name"
-	errorType = "error.exception.type"
-	culprit   = "error.culprit"
+	group   = "error.grouping_name"
+	culprit = "error.culprit"
 )
 
 // faults are the close causes that the server is to blame for.
@@ -25,32 +24,32 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 			title: "Failed messages", view: v.metrics, query: metric(handled),
 			description: "Messages whose handler returned an error, panicked or took too long, and those of the same time a week ago.",
 		}.tile(neutral,
-			sum("Failed messages", handled).of(failed).as(kibana.Count()),
-			sum("a week ago", handled).of(failed).before(aWeek).as(kibana.Count()),
-		).withTrend(sum("Failed messages", handled).of(failed).as(kibana.Count())),
+			sum("Failed messages", handled).of(failed).as(kibana.Number(0)),
+			sum("a week ago", handled).of(failed).before(aWeek).as(kibana.Number(0)),
+		).withTrend(sum("Failed messages", handled).of(failed).as(kibana.Number(0))),
 		panel{
-			title: "Panics", view: v.traces, query: and("processor.event: transaction and labels.websocket_event: *", "("+is(result, "panic")+" or "+is(closeCause, "panic")+")"),
-			description: "Messages and connections that ended in a panic of the application; every one is kept, unless Elastic's agent is set to record sampled transactions.",
-		}.tile(noneIsGood, count("Panics").as(kibana.Count())),
+			title: "Panics", view: v.metrics, query: metric(closed),
+			description: "Connections that ended in a panic of the application.",
+		}.tile(noneIsGood, sum("Panics", closed).of(is(closeCause, "panic")).as(kibana.Number(0))),
 		panel{
 			title: "Failed handshakes", view: v.metrics, query: metric(opened, refused),
 			description: "Handshakes that were answered with 5xx, or not at all, since the server failed.",
-		}.tile(noneIsGood, sum("Failed handshakes", refused).of(statusLabel+": (5* or none)").as(kibana.Count())),
+		}.tile(noneIsGood, sum("Failed handshakes", refused).of(statusLabel+": (5* or none)").as(kibana.Number(0))),
 		panel{
 			title: "Connections the server failed", view: v.metrics, query: metric(closed),
 			description: "Connections that ended since a handler failed or panicked, or a write to the peer did not succeed.",
-		}.tile(noneIsGood, sum("Connections the server failed", closed).of(faults).as(kibana.Count())),
+		}.tile(noneIsGood, sum("Connections the server failed", closed).of(faults).as(kibana.Number(0))),
 		panel{
 			title: "Connections lost", view: v.metrics, query: metric(closed),
 			description: "Connections whose peer vanished, did not answer pings, or did not keep to the protocol.",
 		}.tile(neutral,
-			sum("Connections lost", closed).of(lost).as(kibana.Count()),
-			sum("a week ago", closed).of(lost).before(aWeek).as(kibana.Count()),
-		).withTrend(sum("Connections lost", closed).of(lost).as(kibana.Count())),
+			sum("Connections lost", closed).of(lost).as(kibana.Number(0)),
+			sum("a week ago", closed).of(lost).before(aWeek).as(kibana.Number(0)),
+		).withTrend(sum("Connections lost", closed).of(lost).as(kibana.Number(0))),
 		panel{
 			title: "Telemetry dropped", view: v.metrics, query: metric(active, dropped),
 			description: "What the library or an exporter had to give up, and requests that the APM Server did not take. Not told by route: choose none, or this is 0.",
-		}.tile(noneIsGood, sum("Telemetry dropped", dropped).as(kibana.Count())),
+		}.tile(noneIsGood, sum("Telemetry dropped", dropped).as(kibana.Number(0))),
 	)
 	row(b, chartHeight, half,
 		panel{
@@ -71,30 +70,28 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 			title: "Errors", view: v.logs, query: errorsOnly,
 			description: "Groups of errors, the most frequent first: where they come from, and how many connections they have hit.",
 		}.table(10, []bucket{top(50, "Error", "string", group)},
-			count("Errors").as(kibana.Count()),
-			distinct("Connections", connectionID).as(kibana.Count()),
-			distinct("Users", user).as(kibana.Count()),
+			count("Errors").as(kibana.Number(0)),
+			distinct("Connections", connectionID).as(kibana.Number(0)),
+			distinct("Users", user).as(kibana.Number(0)),
 			latest("Transaction", "string", name),
-			latest("Type", "string", errorType),
 			latest("Culprit", "string", culprit),
 			latest("Last seen", "date", kibana.TimeField),
-		).item(twoOf3),
+		).withNames(360).item(twoOf3),
 		panel{
 			title: "Telemetry dropped by reason", view: v.metrics, query: metric(dropped),
 			description: "What was given up, by exporter and reason. Not told by route: choose none, or this is empty.",
 		}.table(10, []bucket{
 			{serviceID, kibana.TopOf("Service", "string", 10, measureID(0), service)},
 			top(20, "Exporter and reason", "string", label(semconv.TelemetryDropExporter), label(semconv.TelemetryDropReason)),
-		}, sum("Dropped", dropped).as(kibana.Count())).item(third),
+		}, sum("Dropped", dropped).as(kibana.Number(0))).item(third),
 	)
 	row(b, tableHeight, half,
 		panel{
 			title: "Connections with most errors", view: v.logs, query: errorsOnly,
 			description: "Click on a connection to filter by it: the transactions and log lines below are then its whole story.",
 		}.table(10, []bucket{top(50, "Connection", "string", connectionID)},
-			count("Errors").as(kibana.Count()),
+			count("Errors").as(kibana.Number(0)),
 			latest("Last error", "string", group),
-			latest("Route", "string", route),
 			latest("User", "string", user),
 			latest("Last seen", "date", kibana.TimeField),
 		),
@@ -106,8 +103,6 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 			latest("Cause", "string", closeCause),
 			latest("Code", "string", label(semconv.CloseCode)),
 			maximum("Lasted", number(semconv.ConnectionDuration)).as(kibana.Duration("seconds")),
-			sum("Messages received", number(semconv.MessagesReceived)).as(kibana.Count()),
-			latest("Route", "string", route),
 			latest("User", "string", user),
 		),
 	)

@@ -1,6 +1,8 @@
 package boards
 
 import (
+	"slices"
+
 	"github.com/apmws/go-apmws/apmws/semconv"
 	"github.com/apmws/go-apmws/dashboards/internal/kibana"
 )
@@ -86,7 +88,11 @@ func (v *views) messages() *kibana.Dashboard {
 			maximum("largest", number(semconv.MessageLength)).as(kibana.Bytes()).in(brown),
 		),
 	)
-	row(b, tableHeight, half, v.busiestMessages(),
+	row(b, tableHeight, half,
+		panel{
+			title: "Slowest names", view: v.metrics, query: metric(handling, handled),
+			description: "Messages by name, those first whose handlers take longest.",
+		}.table(10, []bucket{top(20, "Message", "string", messageName)}, slowestFirst()...),
 		panel{
 			title: "Slowest messages", view: v.traces, query: messages,
 			description: "Single messages that took longest. Follow the transaction to its trace, or filter by the connection to see what else happened on it." + messagesSampled,
@@ -115,7 +121,7 @@ func (v *views) messages() *kibana.Dashboard {
 		}.table(10, []bucket{
 			{serviceID, kibana.TopOf("Service", "string", 10, measureID(0), service)}, top(20, "Destination", "string", destination),
 		},
-			sum("Calls", calls).as(kibana.Count()),
+			sum("Calls", calls).as(kibana.Number(0)),
 			formula("Mean time", share(total(callsTook), total(calls))).as(kibana.Duration("microseconds")),
 			formula("Failed", share(totalOf(calls, "event.outcome: failure"), total(calls))).as(kibana.Percent(1)).
 				withCells(textLimits(0.01, 0.05)),
@@ -127,7 +133,7 @@ func (v *views) messages() *kibana.Dashboard {
 			description: "Spans by name, those first that took most time in all: authentication, sends to the peer, and the application's own." + messagesSampled,
 		}.table(10, []bucket{top(20, "Span", "string", spanName)},
 			sum("Time in all", spanDuration).as(kibana.Duration("microseconds")),
-			count("Spans").as(kibana.Count()),
+			count("Spans").as(kibana.Number(0)),
 			percentile("p50", 50, spanDuration).as(kibana.Duration("microseconds")),
 			percentile("p95", 95, spanDuration).as(kibana.Duration("microseconds")),
 			latest("Type", "string", spanType),
@@ -136,8 +142,8 @@ func (v *views) messages() *kibana.Dashboard {
 			title: "Connections with most messages", view: v.traces, query: disconnects,
 			description: "Of the connections that ended in the time range, those that sent most." + connectionsSampled,
 		}.table(10, []bucket{top(20, "Connection", "string", connectionID)},
-			sum("Messages received", number(semconv.MessagesReceived)).as(kibana.Count()),
-			sum("Messages sent", number(semconv.MessagesSent)).as(kibana.Count()),
+			sum("Messages received", number(semconv.MessagesReceived)).as(kibana.Number(0)),
+			sum("Messages sent", number(semconv.MessagesSent)).as(kibana.Number(0)),
 			sum("Bytes received", number(semconv.BytesReceived)).as(kibana.Bytes()),
 			sum("Bytes sent", number(semconv.BytesSent)).as(kibana.Bytes()),
 			maximum("Lasted", number(semconv.ConnectionDuration)).as(kibana.Duration("seconds")),
@@ -145,6 +151,13 @@ func (v *views) messages() *kibana.Dashboard {
 		),
 	)
 	return b.Dashboard()
+}
+
+// slowestFirst are the columns of messages by name, ordered by the slowest.
+func slowestFirst() []*measure {
+	columns := messageColumns()
+	p95 := slices.IndexFunc(columns, func(m *measure) bool { return m.rank == 95 })
+	return append([]*measure{columns[p95]}, slices.Delete(columns, p95, p95+1)...)
 }
 
 const serviceID = "service"

@@ -59,7 +59,7 @@ func (v *views) overview() *kibana.Dashboard {
 			description: "The part of all handshakes that was refused, for whatever reason.",
 		}.tile(limits(0.05, 0.2), formula("Refused handshakes", share(total(refused), plus(total(refused), total(opened)))).as(kibana.Percent(1))),
 		panel{
-			title: "Messages per second", view: v.metrics, query: metric(received),
+			title: "Messages received", view: v.metrics, query: metric(received),
 			description: "Messages received per second, and those of the same time a week ago.",
 		}.tile(neutral,
 			sum("Messages received", received).each("s").as(kibana.Number(1)),
@@ -105,7 +105,7 @@ func (v *views) overview() *kibana.Dashboard {
 		panel{
 			title: "Why connections end", view: v.metrics, query: metric(closed),
 			description: "Close causes: who left, who was lost, and what failed.",
-		}.donut(top(largest, "Cause", "string", closeCause), sum("Closes", closed).as(kibana.Count())),
+		}.donut(top(largest, "Cause", "string", closeCause), sum("Closes", closed).as(kibana.Number(0))),
 		panel{
 			title: "Connects this week and last", view: v.metrics, query: metric(opened),
 			description: "Connects per minute, and those of the same time a week ago.",
@@ -118,12 +118,12 @@ func (v *views) overview() *kibana.Dashboard {
 			title: "Busiest routes", view: v.metrics, query: metric(opened, refused, received, handling),
 			description: "Routes with the most messages.",
 		}.table(10, []bucket{top(20, "Route", "string", route)},
-			sum("Messages received", received).as(kibana.Count()),
-			sum("Messages sent", sent).as(kibana.Count()),
+			sum("Messages received", received).as(kibana.Number(0)),
+			sum("Messages sent", sent).as(kibana.Number(0)),
 			sum("Bytes received", bytesIn).as(kibana.Bytes()),
 			sum("Bytes sent", bytesOut).as(kibana.Bytes()),
-			sum("Connects", opened).as(kibana.Count()),
-			sum("Refused", refused).as(kibana.Count()),
+			sum("Connects", opened).as(kibana.Number(0)),
+			sum("Refused", refused).as(kibana.Number(0)),
 		),
 		v.busiestMessages(),
 	)
@@ -188,14 +188,19 @@ func (v *views) byteRates() panel {
 
 func (v *views) busiestMessages() panel {
 	return panel{
-		title: "Busiest messages", view: v.metrics, query: metric(handling),
+		title: "Busiest messages", view: v.metrics, query: metric(handling, handled),
 		description: "Messages by name, those first that took most of the servers' time in all.",
 	}.table(10, []bucket{top(20, "Message", "string", messageName)},
-		sum("Time in all", handling).as(kibana.Duration("seconds")),
-		sum("Handled", handled).as(kibana.Count()),
+		append([]*measure{sum("Time in all", handling).as(kibana.Duration("seconds"))}, messageColumns()...)...)
+}
+
+// messageColumns tell of messages by name.
+func messageColumns() []*measure {
+	return []*measure{
+		sum("Handled", handled).as(kibana.Number(0)),
 		percentile("p50", 50, handling).as(kibana.Duration("seconds")),
 		percentile("p95", 95, handling).as(kibana.Duration("seconds")),
 		percentile("p99", 99, handling).as(kibana.Duration("seconds")),
 		formula("Failed", failures()).as(kibana.Percent(2)).withCells(textLimits(0.01, 0.05)),
-	)
+	}
 }

@@ -42,7 +42,9 @@ func (v *views) transactions() *kibana.Search {
 	return kibana.NewSearch(TransactionsID, "[apmws] WebSocket transactions",
 		"Handshakes, messages and ends of connections, the newest first. Sampled where the application samples.",
 		v.traces, "processor.event: transaction and "+connectionID+": *",
-		"transaction.type", name, result, duration, user, connectionID, transaction)
+		"transaction.type", name, result, duration, user, connectionID, transaction).Widths(map[string]int{
+		"transaction.type": 140, result: 140, duration: 160, user: 160, connectionID: 180, transaction: 180,
+	})
 }
 
 // logLines are the log's.
@@ -50,5 +52,7 @@ func (v *views) logLines() *kibana.Search {
 	return kibana.NewSearch(LogLinesID, "[apmws] WebSocket log lines",
 		"What the servers have logged about connections, the application's own lines included.",
 		v.logs, "not processor.event: error and "+connectionID+": *",
-		"log.level", "message", "event.reason", "error.message", user, route, connectionID, "trace.id")
+		"log.level", "message", "event.reason", "error.message", user, route, connectionID, "trace.id").Widths(map[string]int{
+		"log.level": 90, "event.reason": 140, user: 110, route: 160, connectionID: 170, "trace.id": 170,
+	})
 }

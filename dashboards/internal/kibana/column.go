@@ -88,7 +88,6 @@ type Format struct {
 // FormatParams are the parameters of a format.
 type FormatParams struct {
 	Decimals int    `json:"decimals"`
-	Suffix   string `json:"suffix,omitempty"`
 	Compact  bool   `json:"compact,omitempty"`
 	FromUnit string `json:"fromUnit,omitempty"`
 	ToUnit   string `json:"toUnit,omitempty"`
@@ -116,18 +115,10 @@ const (
 // Records is the field of a count that counts documents.
 const Records = "___records___"
 
-// Formats.
-func plain(decimals int) *Format {
+// Number shows numbers with that many decimals.
+func Number(decimals int) *Format {
 	return &Format{ID: "number", Params: FormatParams{Decimals: decimals}}
 }
-
-// Count shows whole numbers, large ones short: 12k.
-func Count() *Format {
-	return &Format{ID: "number", Params: FormatParams{Compact: true}}
-}
-
-// Number shows numbers with that many decimals.
-func Number(decimals int) *Format { return plain(decimals) }
 
 // Percent shows parts of one as percent.
 func Percent(decimals int) *Format {

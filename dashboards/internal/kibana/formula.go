@@ -94,9 +94,6 @@ func (p Part) write(f *formula, _ bool) MathArg {
 		q := KQL(p.KQL)
 		c.Filter = &q
 	}
-	if c.Params.EmptyAsNull != nil {
-		c.Params.EmptyAsNull = new(bool) // nothing is zero in arithmetic
-	}
 	return MathArg{Column: f.add(c)}
 }
 

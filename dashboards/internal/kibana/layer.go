@@ -10,7 +10,8 @@ func metric(op, field string) *Column {
 	}
 	switch op {
 	case OpCount, OpSum, OpUniqueCount:
-		c.Params.EmptyAsNull = ptr(true)
+		// Nothing has happened, or nothing was reported, since there was nothing to tell.
+		c.Params.EmptyAsNull = ptr(false)
 	}
 	return c
 }

@@ -9,15 +9,25 @@ type Search struct {
 
 // SearchAttributes are what Kibana stores of a saved search.
 type SearchAttributes struct {
-	Title       string         `json:"title"`
-	Description string         `json:"description"`
-	Columns     []string       `json:"columns"`
-	Sort        [][2]string    `json:"sort"`
-	Grid        map[string]any `json:"grid"`
-	HideChart   bool           `json:"hideChart"`
-	IsTextBased bool           `json:"isTextBasedQuery"`
-	TimeRestore bool           `json:"timeRestore"`
-	Meta        SearchMeta     `json:"kibanaSavedObjectMeta"`
+	Title       string      `json:"title"`
+	Description string      `json:"description"`
+	Columns     []string    `json:"columns"`
+	Sort        [][2]string `json:"sort"`
+	Grid        SearchGrid  `json:"grid"`
+	HideChart   bool        `json:"hideChart"`
+	IsTextBased bool        `json:"isTextBasedQuery"`
+	TimeRestore bool        `json:"timeRestore"`
+	Meta        SearchMeta  `json:"kibanaSavedObjectMeta"`
+}
+
+// SearchGrid is how wide the columns are that do not share what is left.
+type SearchGrid struct {
+	Columns map[string]SearchColumn `json:"columns,omitempty"`
+}
+
+// SearchColumn is how wide a column is, in pixels.
+type SearchColumn struct {
+	Width int `json:"width"`
 }
 
 // SearchMeta wraps what is searched for.
@@ -52,7 +62,7 @@ func NewSearch(id, title, description string, view *DataView, query string, colu
 		References: []Reference{{ID: view.ID, Name: searchIndex, Type: TypeDataView}},
 		Attributes: SearchAttributes{
 			Title: title, Description: description, Columns: columns, Sort: [][2]string{{TimeField, "desc"}},
-			Grid: map[string]any{}, HideChart: true,
+			HideChart: true,
 			Meta: SearchMeta{Encoded[SearchSource]{SearchSource{
 				Filter: []any{}, HighlightAll: true, IndexRefName: searchIndex, Query: KQL(query), Version: true,
 			}}},
@@ -73,4 +83,13 @@ func refersTo(references []Reference, name, kind string) string {
 		}
 	}
 	return ""
+}
+
+// Widths sets how wide columns are, in pixels.
+func (s *Search) Widths(widths map[string]int) *Search {
+	s.Attributes.Grid.Columns = make(map[string]SearchColumn)
+	for name, width := range widths {
+		s.Attributes.Grid.Columns[name] = SearchColumn{width}
+	}
+	return s
 }
