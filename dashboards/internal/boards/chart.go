@@ -29,10 +29,6 @@ func count(label string) *measure { return &measure{label: label, op: kibana.OpC
 
 func sum(label, field string) *measure { return &measure{label: label, op: kibana.OpSum, field: field} }
 
-func average(label, field string) *measure {
-	return &measure{label: label, op: kibana.OpAverage, field: field}
-}
-
 func maximum(label, field string) *measure {
 	return &measure{label: label, op: kibana.OpMax, field: field}
 }
@@ -56,7 +52,7 @@ func (m *measure) as(f *kibana.Format) *measure         { m.format = f; return m
 func (m *measure) in(colour string) *measure            { m.colour = colour; return m }
 func (m *measure) of(query string) *measure             { m.where = query; return m }
 func (m *measure) each(unit string) *measure            { m.per = unit; return m }
-func (m *measure) before(shift string) *measure         { m.shift = shift; return m }
+func (m *measure) aWeekBefore() *measure                { m.shift = "1w"; return m }
 func (m *measure) within(recent string) *measure        { m.recent = recent; return m }
 func (m *measure) withCells(p *kibana.Palette) *measure { m.palette = p; return m }
 func (m *measure) dash() *measure                       { m.dashed = true; return m }
@@ -122,8 +118,8 @@ func top(size int, label, dataType string, fields ...string) bucket {
 
 // topBy splits by the values of a field that have most of something else, for
 // measures that Elasticsearch cannot order by: formulas, and what is not shown.
-func topBy(size int, label, dataType, field string, op, of string) bucket {
-	c := kibana.TopOf(label, dataType, size, "", field)
+func topBy(size int, label, field, op, of string) bucket {
+	c := kibana.TopOf(label, "string", size, "", field)
 	return bucket{splitID, c.Ranked(kibana.MetricOf(op, of, label+" by "+op))}
 }
 
@@ -237,10 +233,10 @@ func (p panel) chart(series, axis string, buckets []bucket, measures ...*measure
 	return p
 }
 
-// withLegend puts the legend of a wide chart to its right.
-func (p panel) withLegend(position string) panel {
+// withLegendBeside puts the legend of a wide chart to its right.
+func (p panel) withLegendBeside() panel {
 	if visual, ok := p.lens.State.Visual.(*kibana.XY); ok {
-		visual.Legend.Position = position
+		visual.Legend.Position = "right"
 	}
 	return p
 }
@@ -267,10 +263,10 @@ const (
 )
 
 // table has a row for each value, ordered by the first measure.
-func (p panel) table(rows int, buckets []bucket, measures ...*measure) panel {
+func (p panel) table(buckets []bucket, measures ...*measure) panel {
 	visual := &kibana.Table{
 		LayerID: mainLayer, LayerType: dataLayer, HeaderRowHeight: "single", RowHeight: "single",
-		Paging: kibana.Paging{Enabled: true, Size: rows}, Sorting: kibana.Sorting{ColumnID: measureID(0), Direction: "desc"},
+		Paging: kibana.Paging{Enabled: true, Size: 10}, Sorting: kibana.Sorting{ColumnID: measureID(0), Direction: "desc"},
 	}
 	for _, b := range buckets {
 		visual.Columns = append(visual.Columns, kibana.TableColumn{ColumnID: b.id, Width: nameWidth})

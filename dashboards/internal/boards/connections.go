@@ -23,35 +23,35 @@ func (v *views) connections() *kibana.Dashboard {
 			description: "Accepted handshakes in the time range, and those of the same time a week ago.",
 		}.tile(neutral,
 			sum("Connects", opened).as(kibana.Number(0)),
-			sum("a week ago", opened).before(aWeek).as(kibana.Number(0)),
+			sum("a week ago", opened).aWeekBefore().as(kibana.Number(0)),
 		).withTrend(sum("Connects", opened).as(kibana.Number(0))),
 		panel{
 			title: "Refusals", view: v.metrics, query: metric(opened, refused),
 			description: "Refused handshakes in the time range, and those of the same time a week ago.",
 		}.tile(neutral,
 			sum("Refusals", refused).as(kibana.Number(0)),
-			sum("a week ago", refused).before(aWeek).as(kibana.Number(0)),
+			sum("a week ago", refused).aWeekBefore().as(kibana.Number(0)),
 		).withTrend(sum("Refusals", refused).as(kibana.Number(0))),
 		panel{
 			title: "Median lifetime", view: v.metrics, query: metric(lifetime),
 			description: "Half of the connections that ended in the time range had lasted longer. Short lifetimes are what reconnecting clients look like.",
 		}.tile(neutral,
 			percentile("Median lifetime", 50, lifetime).as(kibana.Duration("seconds")),
-			percentile("a week ago", 50, lifetime).before(aWeek).as(kibana.Duration("seconds")),
+			percentile("a week ago", 50, lifetime).aWeekBefore().as(kibana.Duration("seconds")),
 		),
 		panel{
 			title: "Ping round trip, p95", view: v.metrics, query: metric(rtt),
 			description: "95 of 100 pings were answered faster.",
 		}.tile(neutral,
 			percentile("Ping round trip, p95", 95, rtt).as(kibana.Duration("seconds")),
-			percentile("a week ago", 95, rtt).before(aWeek).as(kibana.Duration("seconds")),
+			percentile("a week ago", 95, rtt).aWeekBefore().as(kibana.Duration("seconds")),
 		),
 		panel{
 			title: "Unanswered pings", view: v.metrics, query: metric(unheard),
 			description: "Pings that no pong had followed when the next one was sent or the connection ended.",
 		}.tile(neutral,
 			sum("Unanswered pings", unheard).as(kibana.Number(0)),
-			sum("a week ago", unheard).before(aWeek).as(kibana.Number(0)),
+			sum("a week ago", unheard).aWeekBefore().as(kibana.Number(0)),
 		).withTrend(sum("Unanswered pings", unheard).as(kibana.Number(0))),
 	)
 	row(b, chartHeight, half,
@@ -66,7 +66,7 @@ func (v *views) connections() *kibana.Dashboard {
 			perMinute("other 4xx", refused, and(statusLabel+": 4*", "not "+oneOf(statusLabel, "401", "403", "429")), pink),
 			perMinute("503", refused, is(statusLabel, "503"), purple),
 			perMinute("other 5xx and none", refused, and(statusLabel+": (5* or none)", "not "+is(statusLabel, "503")), red),
-		).withLegend("right"),
+		).withLegendBeside(),
 		panel{
 			title: "Handshake latency", view: v.traces, query: connects,
 			description: "From the request's arrival to the answer: authentication and whatever middleware does before the upgrade are in it." + connectionsSampled,
@@ -74,7 +74,7 @@ func (v *views) connections() *kibana.Dashboard {
 			percentile("p50", 50, duration).as(kibana.Duration("microseconds")).in(green),
 			percentile("p95", 95, duration).as(kibana.Duration("microseconds")).in(orange),
 			percentile("p99", 99, duration).as(kibana.Duration("microseconds")).in(red),
-		).withLegend("right"),
+		).withLegendBeside(),
 	)
 	row(b, chartHeight, third,
 		panel{
@@ -90,7 +90,7 @@ func (v *views) connections() *kibana.Dashboard {
 		panel{
 			title: "Reconnect churn by route", view: v.metrics, query: metric(active, opened),
 			description: "Connects in each interval for every open connection of the route. Near 0 is calm; at 1 every client has come back once.",
-		}.chart(lines, "Connects per open connection", []bucket{topBy(largest, "Route", "string", route, kibana.OpSum, opened), overTime()},
+		}.chart(lines, "Connects per open connection", []bucket{topBy(largest, "Route", route, kibana.OpSum, opened), overTime()},
 			formula("Churn", share(total(opened), perNode(active))).as(kibana.Number(2))),
 	)
 	row(b, chartHeight, third,
@@ -112,11 +112,11 @@ func (v *views) connections() *kibana.Dashboard {
 		panel{
 			title: "Users with most handshakes", view: v.traces, query: connects,
 			description: "Whose clients connect most, and from how many addresses: one user far above the others is a client in a loop." + connectionsSampled,
-		}.table(10, []bucket{top(20, "User", "string", user)}, handshakes(distinct("Addresses", address))...),
+		}.table([]bucket{top(20, "User", "string", user)}, handshakes(distinct("Addresses", address))...),
 		panel{
 			title: "Addresses with most handshakes", view: v.traces, query: connects,
 			description: "Where most handshakes come from; behind a proxy that is the proxy." + connectionsSampled,
-		}.table(10, []bucket{top(20, "Address", "ip", address)}, handshakes(distinct("Users", user))...),
+		}.table([]bucket{top(20, "Address", "ip", address)}, handshakes(distinct("Users", user))...),
 	)
 	row(b, chartHeight, third,
 		panel{

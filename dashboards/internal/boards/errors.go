@@ -25,7 +25,7 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 			description: "Messages whose handler returned an error, panicked or took too long, and those of the same time a week ago.",
 		}.tile(neutral,
 			sum("Failed messages", handled).of(failed).as(kibana.Number(0)),
-			sum("a week ago", handled).of(failed).before(aWeek).as(kibana.Number(0)),
+			sum("a week ago", handled).of(failed).aWeekBefore().as(kibana.Number(0)),
 		).withTrend(sum("Failed messages", handled).of(failed).as(kibana.Number(0))),
 		panel{
 			title: "Panics", view: v.metrics, query: metric(closed),
@@ -44,7 +44,7 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 			description: "Connections whose peer vanished, did not answer pings, or did not keep to the protocol.",
 		}.tile(neutral,
 			sum("Connections lost", closed).of(lost).as(kibana.Number(0)),
-			sum("a week ago", closed).of(lost).before(aWeek).as(kibana.Number(0)),
+			sum("a week ago", closed).of(lost).aWeekBefore().as(kibana.Number(0)),
 		).withTrend(sum("Connections lost", closed).of(lost).as(kibana.Number(0))),
 		panel{
 			title: "Telemetry dropped", view: v.metrics, query: metric(active, dropped),
@@ -54,22 +54,22 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 	row(b, chartHeight, half,
 		panel{
 			title: "Errors per minute by kind", view: v.logs, query: errorsOnly,
-			description: "Errors of messages, handshakes and connections, in groups of the same message. There is one for each failure, sampled or not.",
+			description: "Errors of messages, handshakes and connections, in groups of the same message. There is one for each failure, sampled or not; one that ends its connection has a second for that.",
 		}.chart(stackedBars, "Per minute", []bucket{top(largest, "Error", "string", group), overTime()},
 			count("Errors").each("m").as(kibana.Number(1)),
-		).withLegend("right"),
+		).withLegendBeside(),
 		panel{
 			title: "Abnormal ends per minute by cause", view: v.metrics, query: and(metric(closed), "("+faults+" or "+lost+")"),
 			description: "Connections that did not end as either side meant them to.",
 		}.chart(stackedBars, "Per minute", []bucket{top(largest, "Cause", "string", closeCause), overTime()},
 			sum("Closes", closed).each("m").as(kibana.Number(1)),
-		).withLegend("right"),
+		).withLegendBeside(),
 	)
 	b.Row(tableHeight,
 		panel{
 			title: "Errors", view: v.logs, query: errorsOnly,
-			description: "Groups of errors, the most frequent first: where they come from, and how many connections they have hit.",
-		}.table(10, []bucket{top(50, "Error", "string", group)},
+			description: "Groups of errors, the most frequent first: where they come from, and how many connections they have hit. A failure that ends its connection counts for both.",
+		}.table([]bucket{top(50, "Error", "string", group)},
 			count("Errors").as(kibana.Number(0)),
 			distinct("Connections", connectionID).as(kibana.Number(0)),
 			distinct("Users", user).as(kibana.Number(0)),
@@ -80,7 +80,7 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 		panel{
 			title: "Telemetry dropped by reason", view: v.metrics, query: metric(dropped),
 			description: "What was given up, by exporter and reason. Not told by route: choose none, or this is empty.",
-		}.table(10, []bucket{
+		}.table([]bucket{
 			{serviceID, kibana.TopOf("Service", "string", 10, measureID(0), service)},
 			top(20, "Exporter and reason", "string", label(semconv.TelemetryDropExporter), label(semconv.TelemetryDropReason)),
 		}, sum("Dropped", dropped).as(kibana.Number(0))).item(third),
@@ -89,7 +89,7 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 		panel{
 			title: "Connections with most errors", view: v.logs, query: errorsOnly,
 			description: "Click on a connection to filter by it: the transactions and log lines below are then its whole story.",
-		}.table(10, []bucket{top(50, "Connection", "string", connectionID)},
+		}.table([]bucket{top(50, "Connection", "string", connectionID)},
 			count("Errors").as(kibana.Number(0)),
 			latest("Last error", "string", group),
 			latest("User", "string", user),
@@ -98,7 +98,7 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 		panel{
 			title: "Connections that ended badly", view: v.traces, query: and(disconnects, "("+faults+" or "+lost+")"),
 			description: "The newest first; click on one to filter by it." + connectionsSampled,
-		}.table(10, []bucket{newest(50, "Connection", connectionID)},
+		}.table([]bucket{newest(50, "Connection", connectionID)},
 			latest("Ended", "date", kibana.TimeField),
 			latest("Cause", "string", closeCause),
 			latest("Code", "string", label(semconv.CloseCode)),

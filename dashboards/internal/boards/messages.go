@@ -31,21 +31,21 @@ func (v *views) messages() *kibana.Dashboard {
 			description: "Messages received per second, and those of the same time a week ago.",
 		}.tile(neutral,
 			sum("Received", received).each("s").as(kibana.Number(1)),
-			sum("a week ago", received).each("s").before(aWeek).as(kibana.Number(1)),
+			sum("a week ago", received).each("s").aWeekBefore().as(kibana.Number(1)),
 		).withTrend(sum("Received", received).each("s").as(kibana.Number(1))),
 		panel{
 			title: "Sent per second", view: v.metrics, query: metric(sent),
 			description: "Messages sent per second, and those of the same time a week ago.",
 		}.tile(neutral,
 			sum("Sent", sent).each("s").as(kibana.Number(1)),
-			sum("a week ago", sent).each("s").before(aWeek).as(kibana.Number(1)),
+			sum("a week ago", sent).each("s").aWeekBefore().as(kibana.Number(1)),
 		).withTrend(sum("Sent", sent).each("s").as(kibana.Number(1))),
 		panel{
 			title: "Handling, p95", view: v.metrics, query: metric(handling),
 			description: "95 of 100 messages were handled faster.",
 		}.tile(neutral,
 			percentile("Handling, p95", 95, handling).as(kibana.Duration("seconds")),
-			percentile("a week ago", 95, handling).before(aWeek).as(kibana.Duration("seconds")),
+			percentile("a week ago", 95, handling).aWeekBefore().as(kibana.Duration("seconds")),
 		),
 		v.failedShare(),
 		panel{
@@ -64,13 +64,13 @@ func (v *views) messages() *kibana.Dashboard {
 			description: "Handled messages, failed ones included, by name.",
 		}.chart(stackedAreas, "Per minute", []bucket{top(largest, "Message", "string", messageName), overTime()},
 			sum("Handled", handled).each("m").as(kibana.Number(0)),
-		).withLegend("right"),
+		).withLegendBeside(),
 		panel{
 			title: "Handling time by name, p95", view: v.metrics, query: metric(handling),
 			description: "95 of 100 messages of the name were handled faster. The names on which the servers spend most time.",
 		}.chart(lines, "Duration", []bucket{mostTime(largest), overTime()},
 			percentile("p95", 95, handling).as(kibana.Duration("seconds")),
-		).withLegend("right"),
+		).withLegendBeside(),
 	)
 	row(b, chartHeight, third,
 		panel{
@@ -92,11 +92,11 @@ func (v *views) messages() *kibana.Dashboard {
 		panel{
 			title: "Slowest names", view: v.metrics, query: metric(handling, handled),
 			description: "Messages by name, those first whose handlers take longest.",
-		}.table(10, []bucket{top(20, "Message", "string", messageName)}, slowestFirst()...),
+		}.table([]bucket{top(20, "Message", "string", messageName)}, slowestFirst()...),
 		panel{
 			title: "Slowest messages", view: v.traces, query: messages,
 			description: "Single messages that took longest. Follow the transaction to its trace, or filter by the connection to see what else happened on it." + messagesSampled,
-		}.table(10, []bucket{top(20, "Transaction", "string", transaction)},
+		}.table([]bucket{top(20, "Transaction", "string", transaction)},
 			maximum("Took", duration).as(kibana.Duration("microseconds")),
 			latest("Message", "string", name),
 			latest("Result", "string", result),
@@ -118,7 +118,7 @@ func (v *views) messages() *kibana.Dashboard {
 		panel{
 			title: "What services call", view: v.metrics, query: destinations,
 			description: "Destinations by service, with what failed of it." + wholeService,
-		}.table(10, []bucket{
+		}.table([]bucket{
 			{serviceID, kibana.TopOf("Service", "string", 10, measureID(0), service)}, top(20, "Destination", "string", destination),
 		},
 			sum("Calls", calls).as(kibana.Number(0)),
@@ -131,7 +131,7 @@ func (v *views) messages() *kibana.Dashboard {
 		panel{
 			title: "Time spent inside handshakes and messages", view: v.traces, query: spans,
 			description: "Spans by name, those first that took most time in all: authentication, sends to the peer, and the application's own." + messagesSampled,
-		}.table(10, []bucket{top(20, "Span", "string", spanName)},
+		}.table([]bucket{top(20, "Span", "string", spanName)},
 			sum("Time in all", spanDuration).as(kibana.Duration("microseconds")),
 			count("Spans").as(kibana.Number(0)),
 			percentile("p50", 50, spanDuration).as(kibana.Duration("microseconds")),
@@ -141,11 +141,11 @@ func (v *views) messages() *kibana.Dashboard {
 		panel{
 			title: "Connections with most messages", view: v.traces, query: disconnects,
 			description: "Of the connections that ended in the time range, those that sent most." + connectionsSampled,
-		}.table(10, []bucket{top(20, "Connection", "string", connectionID)},
-			sum("Messages received", number(semconv.MessagesReceived)).as(kibana.Number(0)),
-			sum("Messages sent", number(semconv.MessagesSent)).as(kibana.Number(0)),
-			sum("Bytes received", number(semconv.BytesReceived)).as(kibana.Bytes()),
-			sum("Bytes sent", number(semconv.BytesSent)).as(kibana.Bytes()),
+		}.table([]bucket{top(20, "Connection", "string", connectionID)},
+			sum("Received", number(semconv.MessagesReceived)).as(kibana.Number(0)),
+			sum("Sent", number(semconv.MessagesSent)).as(kibana.Number(0)),
+			sum("Bytes in", number(semconv.BytesReceived)).as(kibana.Bytes()),
+			sum("Bytes out", number(semconv.BytesSent)).as(kibana.Bytes()),
 			maximum("Lasted", number(semconv.ConnectionDuration)).as(kibana.Duration("seconds")),
 			latest("User", "string", user),
 		),
@@ -164,10 +164,10 @@ const serviceID = "service"
 
 // mostTime splits by the names on which most time was spent.
 func mostTime(size int) bucket {
-	return topBy(size, "Message", "string", messageName, kibana.OpSum, handling)
+	return topBy(size, "Message", messageName, kibana.OpSum, handling)
 }
 
 // mostCalls splits by the destinations that were called most.
 func mostCalls(size int) bucket {
-	return topBy(size, "Destination", "string", destination, kibana.OpSum, calls)
+	return topBy(size, "Destination", destination, kibana.OpSum, calls)
 }

@@ -23,8 +23,6 @@ const (
 	messageName = "labels.websocket_message_name" // of metrics
 )
 
-const aWeek = "1w"
-
 func share(part, whole kibana.Expr) kibana.Expr {
 	return kibana.Calc{Op: "divide", Left: part, Right: whole}
 }
@@ -52,7 +50,7 @@ func (v *views) overview() *kibana.Dashboard {
 			description: "Accepted handshakes per minute, and those of the same time a week ago.",
 		}.tile(neutral,
 			sum("Connects", opened).each("m").as(kibana.Number(1)),
-			sum("a week ago", opened).each("m").before(aWeek).as(kibana.Number(1)),
+			sum("a week ago", opened).each("m").aWeekBefore().as(kibana.Number(1)),
 		).withTrend(sum("Connects", opened).each("m").as(kibana.Number(1))),
 		panel{
 			title: "Refused handshakes", view: v.metrics, query: metric(opened, refused),
@@ -63,14 +61,14 @@ func (v *views) overview() *kibana.Dashboard {
 			description: "Messages received per second, and those of the same time a week ago.",
 		}.tile(neutral,
 			sum("Messages received", received).each("s").as(kibana.Number(1)),
-			sum("a week ago", received).each("s").before(aWeek).as(kibana.Number(1)),
+			sum("a week ago", received).each("s").aWeekBefore().as(kibana.Number(1)),
 		).withTrend(sum("Messages received", received).each("s").as(kibana.Number(1))),
 		panel{
 			title: "Message handling, p95", view: v.metrics, query: metric(handling),
 			description: "95 of 100 messages were handled faster, from the moment when a message had been read to the handler's return.",
 		}.tile(neutral,
 			percentile("Message handling, p95", 95, handling).as(kibana.Duration("seconds")),
-			percentile("a week ago", 95, handling).before(aWeek).as(kibana.Duration("seconds")),
+			percentile("a week ago", 95, handling).aWeekBefore().as(kibana.Duration("seconds")),
 		),
 		v.failedShare(),
 	)
@@ -78,9 +76,9 @@ func (v *views) overview() *kibana.Dashboard {
 		panel{
 			title: "Open connections by node", view: v.metrics, query: metric(active),
 			description: "Open connections of each server, on average over each interval.",
-		}.chart(stackedAreas, "Connections", []bucket{topBy(largest, "Node", "string", node, kibana.OpMax, active), overTime()},
+		}.chart(stackedAreas, "Connections", []bucket{topBy(largest, "Node", node, kibana.OpMax, active), overTime()},
 			formula("Open connections", perRoute(active)).as(kibana.Number(0)),
-		).withLegend("right"),
+		).withLegendBeside(),
 		panel{
 			title: "Connects, refusals and closes per minute", view: v.metrics, query: metric(opened, refused, closed),
 			description: "A deployment closes many at once, and they come back; connects far above closes mean growth, and refusals that rise with them a client that does not give up.",
@@ -88,7 +86,7 @@ func (v *views) overview() *kibana.Dashboard {
 			sum("Connects", opened).each("m").as(kibana.Number(1)).in(blue),
 			sum("Closes", closed).each("m").as(kibana.Number(1)).in(purple),
 			sum("Refusals", refused).each("m").as(kibana.Number(1)).in(red),
-		).withLegend("right"),
+		).withLegendBeside(),
 	)
 	row(b, chartHeight, third, v.messageRates(), v.byteRates(),
 		panel{
@@ -111,17 +109,17 @@ func (v *views) overview() *kibana.Dashboard {
 			description: "Connects per minute, and those of the same time a week ago.",
 		}.chart(lines, "Per minute", []bucket{overTime()},
 			sum("Now", opened).each("m").as(kibana.Number(1)).in(blue),
-			sum("A week ago", opened).each("m").before(aWeek).as(kibana.Number(1)).in(grey).dash()),
+			sum("A week ago", opened).each("m").aWeekBefore().as(kibana.Number(1)).in(grey).dash()),
 	)
 	row(b, tableHeight, half,
 		panel{
 			title: "Busiest routes", view: v.metrics, query: metric(opened, refused, received, handling),
-			description: "Routes with the most messages.",
-		}.table(10, []bucket{top(20, "Route", "string", route)},
-			sum("Messages received", received).as(kibana.Number(0)),
-			sum("Messages sent", sent).as(kibana.Number(0)),
-			sum("Bytes received", bytesIn).as(kibana.Bytes()),
-			sum("Bytes sent", bytesOut).as(kibana.Bytes()),
+			description: "Routes with the most messages: what was received and sent, and who connected.",
+		}.table([]bucket{top(20, "Route", "string", route)},
+			sum("Received", received).as(kibana.Number(0)),
+			sum("Sent", sent).as(kibana.Number(0)),
+			sum("Bytes in", bytesIn).as(kibana.Bytes()),
+			sum("Bytes out", bytesOut).as(kibana.Bytes()),
 			sum("Connects", opened).as(kibana.Number(0)),
 			sum("Refused", refused).as(kibana.Number(0)),
 		),
@@ -190,7 +188,7 @@ func (v *views) busiestMessages() panel {
 	return panel{
 		title: "Busiest messages", view: v.metrics, query: metric(handling, handled),
 		description: "Messages by name, those first that took most of the servers' time in all.",
-	}.table(10, []bucket{top(20, "Message", "string", messageName)},
+	}.table([]bucket{top(20, "Message", "string", messageName)},
 		append([]*measure{sum("Time in all", handling).as(kibana.Duration("seconds"))}, messageColumns()...)...)
 }
 
