@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test setup lint fmt fuzz bench budgets vuln tidy ci
+.PHONY: help run test setup lint fmt fuzz bench budgets dashboards vuln tidy ci
 
 # Duration (or a number of runs, 1000x) of each fuzz target.
 FUZZTIME ?= 10s
@@ -16,7 +16,7 @@ ARGS ?=
 TESTFLAGS ?=
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Start the chat server with its live page on http://127.0.0.1:8080
 	go run ./examples/chat
@@ -41,6 +41,10 @@ bench: ## Run the benchmarks COUNT times (1), those matching BENCH (.)
 
 budgets: ## Measure what apmws costs beside the same server without it (5 minutes)
 	go run ./exporters/internal/budgets $(ARGS)
+
+dashboards: ## Write the dashboards' files and pictures anew
+	go run ./dashboards/internal/generate
+	go test -run TestPictures ./dashboards/internal/proof -update
 
 vuln: ## Look for known vulnerabilities that the code reaches
 	@.ci/vuln

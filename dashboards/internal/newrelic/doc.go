@@ -7,7 +7,7 @@
 //
 // The file is written with
 //
-//	go run ./dashboards/internal/newrelic/generate
+//	go run ./dashboards/internal/generate
 //
 // and packages nrql, lint and evaluate below this one check it.
 package newrelic

@@ -32,7 +32,7 @@ func TestFileIsWhatIsGenerated(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(committed(t), want) {
-		t.Error("dashboards/newrelic/apmws.json differs: go run ./dashboards/internal/newrelic/generate")
+		t.Error("dashboards/newrelic/apmws.json differs: go run ./dashboards/internal/generate")
 	}
 }
 
