@@ -46,7 +46,11 @@ func (e *Exporter) reportTo(out metricsWriter) {
 		return
 	}
 	for m := range e.agent.Stats().Metrics() {
-		e.seriesOf(&m).report(&m, out)
+		s := e.seriesOf(&m)
+		s.report(&m, out)
+		if m.Name == semconv.ConnectionsActive {
+			s.introduce(out)
+		}
 	}
 	e.gathers++
 }
@@ -99,6 +103,15 @@ func (s *series) report(m *apmws.Metric, out metricsWriter) {
 				out.Add(semconv.MessagesHandled, s.labels, float64(delta.Count))
 			}
 		}
+	}
+}
+
+// introduce reports a 0 of each counter that has more labels than the route, which
+// the series has alone. Otherwise Elasticsearch would not know the field before the
+// first refusal, say, and a chart that computes with it would show an error.
+func (s *series) introduce(out metricsWriter) {
+	for _, name := range []string{semconv.ConnectionsRefused, semconv.ConnectionsClosed, semconv.MessagesHandled} {
+		out.Add(name, s.labels, 0)
 	}
 }
 

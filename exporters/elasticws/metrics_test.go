@@ -155,11 +155,15 @@ func TestMetrics(t *testing.T) {
 				want[key] = float64(m.Value)
 			}
 		case apmws.GaugeMetric:
+			labels := strings.TrimPrefix(key, semconv.ConnectionsActive)
+			for _, introduced := range []string{semconv.ConnectionsRefused, semconv.ConnectionsClosed, semconv.MessagesHandled} {
+				want[introduced+labels] = 0
+			}
 		}
 	}
 	for key, n := range want {
-		if total[key] != n {
-			t.Errorf("%s: reported %v, counted %v", key, total[key], n)
+		if got, ok := total[key]; !ok || got != n {
+			t.Errorf("%s: reported %v (%v), counted %v", key, got, ok, n)
 		}
 	}
 	for key := range total {

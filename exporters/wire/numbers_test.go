@@ -34,6 +34,11 @@ func TestNumbers(t *testing.T) {
 			}
 			delete(due, key)
 			elastic[key] += total
+			if m.Name == semconv.ConnectionsActive { // beside which Elastic gets to know fields
+				for _, name := range []string{semconv.ConnectionsRefused, semconv.ConnectionsClosed, semconv.MessagesHandled} {
+					elastic[seriesKey(name, m.Labels)] += 0
+				}
+			}
 			if m.Name == semconv.MessageDuration { // whose count Elastic has a counter for, too
 				elastic[seriesKey(semconv.MessagesHandled, m.Labels)] += total
 			}
