@@ -28,6 +28,7 @@ const (
 	tileHeight  = 5
 	chartHeight = 10
 	tableHeight = 14
+	noteHeight  = 3
 	logHeight   = 16
 )
 

@@ -2,85 +2,10 @@ package boards
 
 import (
 	"fmt"
-	"maps"
 	"strconv"
 
 	"github.com/apmws/go-apmws/dashboards/internal/kibana"
 )
-
-// measure is a column of numbers that is being described: what it is, how it is
-// shown, and how it is drawn.
-type measure struct {
-	label  string
-	op     string
-	field  string
-	rank   float64 // of a percentile
-	expr   kibana.Expr
-	last   string // data type of a last value
-	format *kibana.Format
-
-	where, per, shift, recent string
-	colour                    string
-	dashed                    bool
-	palette                   *kibana.Palette // of a table's cells
-}
-
-func count(label string) *measure { return &measure{label: label, op: kibana.OpCount} }
-
-func sum(label, field string) *measure { return &measure{label: label, op: kibana.OpSum, field: field} }
-
-func maximum(label, field string) *measure {
-	return &measure{label: label, op: kibana.OpMax, field: field}
-}
-
-func distinct(label, field string) *measure {
-	return &measure{label: label, op: kibana.OpUniqueCount, field: field}
-}
-
-func percentile(label string, rank float64, field string) *measure {
-	return &measure{label: label, op: kibana.OpPercentile, field: field, rank: rank}
-}
-
-// latest is the newest value; its type is number, string, ip or date.
-func latest(label, dataType, field string) *measure {
-	return &measure{label: label, op: kibana.OpLastValue, field: field, last: dataType}
-}
-
-func formula(label string, e kibana.Expr) *measure { return &measure{label: label, expr: e} }
-
-func (m *measure) as(f *kibana.Format) *measure         { m.format = f; return m }
-func (m *measure) in(colour string) *measure            { m.colour = colour; return m }
-func (m *measure) of(query string) *measure             { m.where = query; return m }
-func (m *measure) each(unit string) *measure            { m.per = unit; return m }
-func (m *measure) aWeekBefore() *measure                { m.shift = "1w"; return m }
-func (m *measure) within(recent string) *measure        { m.recent = recent; return m }
-func (m *measure) withCells(p *kibana.Palette) *measure { m.palette = p; return m }
-func (m *measure) dash() *measure                       { m.dashed = true; return m }
-
-// into adds the columns of the measure to a layer, and returns their order.
-func (m *measure) into(l *kibana.Layer, id string) []string {
-	if m.expr != nil {
-		columns, order := kibana.FormulaColumns(id, m.label, m.expr, m.format)
-		maps.Copy(l.Columns, columns)
-		return order
-	}
-	var c *kibana.Column
-	switch m.op {
-	case kibana.OpPercentile:
-		c = kibana.PercentileOf(m.rank, m.field, m.label)
-	case kibana.OpLastValue:
-		c = kibana.LastOf(m.field, m.label, m.last)
-	default:
-		c = kibana.MetricOf(m.op, m.field, m.label)
-	}
-	c.Params.Format, c.TimeScale, c.TimeShift, c.ReducedTimeRange = m.format, m.per, m.shift, m.recent
-	if m.where != "" {
-		q := kibana.KQL(m.where)
-		c.Filter = &q
-	}
-	l.Columns[id] = c
-	return []string{id}
-}
 
 // Ids of columns.
 const (
@@ -116,11 +41,20 @@ func top(size int, label, dataType string, fields ...string) bucket {
 	return bucket{splitID, kibana.TopOf(label, dataType, size, measureID(0), fields...)}
 }
 
-// topBy splits by the values of a field that have most of something else, for
+// topBy splits by the values of fields that have most of something else, for
 // measures that Elasticsearch cannot order by: formulas, and what is not shown.
-func topBy(size int, label, field, op, of string) bucket {
-	c := kibana.TopOf(label, "string", size, "", field)
+func topBy(size int, op, of, label string, fields ...string) bucket {
+	c := kibana.TopOf(label, "string", size, "", fields...)
 	return bucket{splitID, c.Ranked(kibana.MetricOf(op, of, label+" by "+op))}
+}
+
+// whole adds what is not among the top, so that parts make up the whole. What is
+// ranked by something else has no such rest.
+func (b bucket) whole() bucket {
+	if p := b.column.Params; p.OrderBy != nil && p.OrderBy.Type == "column" {
+		b.column.WithOther()
+	}
+	return b
 }
 
 func cases(label string, buckets ...kibana.FilterBucket) bucket {
@@ -181,6 +115,14 @@ func (p panel) withTrend(m *measure) panel {
 	return p
 }
 
+// withSubtitle adds a line below the name of a tile.
+func (p panel) withSubtitle(text string) panel {
+	if visual, ok := p.lens.State.Visual.(*kibana.Metric); ok {
+		visual.Subtitle = text
+	}
+	return p
+}
+
 // total is a number that is the sum over what splits it.
 func (p panel) total(colour coloured, by bucket, m *measure) panel {
 	visual := &kibana.Metric{
@@ -208,7 +150,7 @@ func (p panel) chart(series, axis string, buckets []bucket, measures ...*measure
 		Palette: &kibana.Palette{Name: "default", Type: "palette"},
 	}
 	if len(buckets) > 1 {
-		drawn.SplitAccessor = buckets[0].id
+		drawn.SplitAccessor = buckets[0].whole().id
 	}
 	for i, m := range measures {
 		drawn.Accessors = append(drawn.Accessors, measureID(i))
@@ -251,7 +193,7 @@ func (p panel) donut(by bucket, m *measure) panel {
 			PercentDecimals: 1, PrimaryGroups: []string{by.id}, SecondaryGroups: []string{}, TruncateLegend: true,
 		}},
 	}
-	p.lens = lensOf(p.query, visual, map[string]*kibana.Layer{mainLayer: layer([]bucket{by}, []*measure{m})})
+	p.lens = lensOf(p.query, visual, map[string]*kibana.Layer{mainLayer: layer([]bucket{by.whole()}, []*measure{m})})
 	return p
 }
 

@@ -11,7 +11,7 @@ const (
 )
 
 // faults are the close causes that the server is to blame for.
-var faults = oneOf(closeCause, "handler_error", "panic", "slow_consumer", "write_error")
+var faults = oneOf(closeCause, "handler_error", "panic", "write_error")
 
 // lost are those by which peers were lost, or did not keep to the protocol.
 var lost = oneOf(closeCause, "heartbeat_timeout", "message_too_big", "protocol_error", "read_error")
@@ -21,35 +21,35 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 		"What fails, on which connections, and the whole story of one of them: filter by its id.")
 	row(b, tileHeight, sixth,
 		panel{
-			title: "Failed messages", view: v.metrics, query: metric(handled),
+			title: "Failed messages", view: v.metrics, query: metric(active, handled),
 			description: "Messages whose handler returned an error, panicked or took too long, and those of the same time a week ago.",
 		}.tile(neutral,
-			sum("Failed messages", handled).of(failed).as(kibana.Number(0)),
-			sum("a week ago", handled).of(failed).aWeekBefore().as(kibana.Number(0)),
-		).withTrend(sum("Failed messages", handled).of(failed).as(kibana.Number(0))),
+			tally("Failed messages", handled).of(failed).as(kibana.Number(0)),
+			tally("a week ago", handled).of(failed).aWeekBefore().as(kibana.Number(0)),
+		).withTrend(tally("Failed messages", handled).of(failed).as(kibana.Number(0))),
 		panel{
-			title: "Panics", view: v.metrics, query: metric(closed),
-			description: "Connections that ended in a panic of the application.",
-		}.tile(noneIsGood, sum("Panics", closed).of(is(closeCause, "panic")).as(kibana.Number(0))),
+			title: "Ended by a panic", view: v.metrics, query: metric(active, closed),
+			description: "Connections that ended in a panic of the application. One before the upgrade is a failed handshake.",
+		}.tile(noneIsGood, tally("Ended by a panic", closed).of(is(closeCause, "panic")).as(kibana.Number(0))),
 		panel{
-			title: "Failed handshakes", view: v.metrics, query: metric(opened, refused),
-			description: "Handshakes that were answered with 5xx, or not at all, since the server failed.",
-		}.tile(noneIsGood, sum("Failed handshakes", refused).of(statusLabel+": (5* or none)").as(kibana.Number(0))),
+			title: "Failed handshakes", view: v.metrics, query: metric(active, refused),
+			description: "Handshakes that the server could not answer but with 5xx, or not at all.",
+		}.tile(noneIsGood, tally("Failed handshakes", refused).of(statusLabel+": (5* or none)").as(kibana.Number(0))),
 		panel{
-			title: "Connections the server failed", view: v.metrics, query: metric(closed),
-			description: "Connections that ended since a handler failed or panicked, or a write to the peer did not succeed.",
-		}.tile(noneIsGood, sum("Connections the server failed", closed).of(faults).as(kibana.Number(0))),
+			title: "Connections the server failed", view: v.metrics, query: metric(active, closed),
+			description: "Connections that ended because a handler failed or panicked, or a write to the peer did.",
+		}.tile(noneIsGood, tally("Connections the server failed", closed).of(faults).as(kibana.Number(0))),
 		panel{
-			title: "Connections lost", view: v.metrics, query: metric(closed),
+			title: "Connections lost", view: v.metrics, query: metric(active, closed),
 			description: "Connections whose peer vanished, did not answer pings, or did not keep to the protocol.",
 		}.tile(neutral,
-			sum("Connections lost", closed).of(lost).as(kibana.Number(0)),
-			sum("a week ago", closed).of(lost).aWeekBefore().as(kibana.Number(0)),
-		).withTrend(sum("Connections lost", closed).of(lost).as(kibana.Number(0))),
+			tally("Connections lost", closed).of(lost).as(kibana.Number(0)),
+			tally("a week ago", closed).of(lost).aWeekBefore().as(kibana.Number(0)),
+		).withTrend(tally("Connections lost", closed).of(lost).as(kibana.Number(0))),
 		panel{
-			title: "Telemetry dropped", view: v.metrics, query: metric(active, dropped),
-			description: "What the library or an exporter had to give up, and requests that the APM Server did not take. Not told by route: choose none, or this is 0.",
-		}.tile(noneIsGood, sum("Telemetry dropped", dropped).as(kibana.Number(0))),
+			title: "Telemetry dropped", view: v.metrics, query: metric(dropped),
+			description: "What the library or an exporter had to give up, and requests that the APM Server did not take. No value means that there was none. Not told by route: choose none, or there is no value.",
+		}.tile(noneIsGood, sum("Telemetry dropped", dropped).orNothing().as(kibana.Number(0))).withSubtitle("none, if there is no number"),
 	)
 	row(b, chartHeight, half,
 		panel{
@@ -106,6 +106,7 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 			latest("User", "string", user),
 		),
 	)
+	b.Row(noteHeight, kibana.Item{Title: "The story of one connection", Width: whole, Markdown: story})
 	row(b, logHeight, whole, panel{
 		title: "Transactions", search: transactions,
 		description: "Handshakes, messages and ends of connections, the newest first. Sampled where the application samples.",
@@ -116,6 +117,11 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 	})
 	return b.Dashboard()
 }
+
+// story explains how to get from a number to what happened.
+const story = "**The story of one connection.** Click on its id above, or search for `" + connectionID + `: "…"` + "`" + `.
+The transactions and the log lines below are then its own, and the tables too; the tiles are of all connections, and have no
+value then. A transaction's id leads to its trace in APM.`
 
 // newest splits by the values of a field that were seen last.
 func newest(size int, label, field string) bucket {

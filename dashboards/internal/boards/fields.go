@@ -35,7 +35,6 @@ const (
 	result      = "transaction.result"
 	duration    = "transaction.duration.us"
 	transaction = "transaction.id"
-	status      = "http.response.status_code"
 	user        = semconv.UserID
 	address     = "client.ip"
 )

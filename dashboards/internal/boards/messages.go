@@ -20,26 +20,26 @@ const (
 	destinations = `metricset.name: "service_destination" and metricset.interval: "1m"`
 )
 
-const wholeService = " The whole service's, HTTP requests' included, whatever is sampled. Not told by route: choose none, or this is empty."
+const wholeService = " The whole service's, HTTP requests' included; estimated from what is sampled. Not told by route: choose none, or this is empty."
 
 func (v *views) messages() *kibana.Dashboard {
 	b := v.start(MessagesID, "WebSocket messages",
 		"What messages servers handle, how long that takes, what fails, and what they call.")
 	row(b, tileHeight, sixth,
 		panel{
-			title: "Received per second", view: v.metrics, query: metric(received),
+			title: "Received per second", view: v.metrics, query: metric(active, received),
 			description: "Messages received per second, and those of the same time a week ago.",
 		}.tile(neutral,
-			sum("Received", received).each("s").as(kibana.Number(1)),
-			sum("a week ago", received).each("s").aWeekBefore().as(kibana.Number(1)),
-		).withTrend(sum("Received", received).each("s").as(kibana.Number(1))),
+			tally("Received", received).each("s").as(kibana.Number(1)),
+			tally("a week ago", received).each("s").aWeekBefore().as(kibana.Number(1)),
+		).withTrend(tally("Received", received).each("s").as(kibana.Number(1))),
 		panel{
-			title: "Sent per second", view: v.metrics, query: metric(sent),
+			title: "Sent per second", view: v.metrics, query: metric(active, sent),
 			description: "Messages sent per second, and those of the same time a week ago.",
 		}.tile(neutral,
-			sum("Sent", sent).each("s").as(kibana.Number(1)),
-			sum("a week ago", sent).each("s").aWeekBefore().as(kibana.Number(1)),
-		).withTrend(sum("Sent", sent).each("s").as(kibana.Number(1))),
+			tally("Sent", sent).each("s").as(kibana.Number(1)),
+			tally("a week ago", sent).each("s").aWeekBefore().as(kibana.Number(1)),
+		).withTrend(tally("Sent", sent).each("s").as(kibana.Number(1))),
 		panel{
 			title: "Handling, p95", view: v.metrics, query: metric(handling),
 			description: "95 of 100 messages were handled faster.",
@@ -140,7 +140,7 @@ func (v *views) messages() *kibana.Dashboard {
 		),
 		panel{
 			title: "Connections with most messages", view: v.traces, query: disconnects,
-			description: "Of the connections that ended in the time range, those that sent most." + connectionsSampled,
+			description: "Of the connections that ended in the time range, those whose client sent most." + connectionsSampled,
 		}.table([]bucket{top(20, "Connection", "string", connectionID)},
 			sum("Received", number(semconv.MessagesReceived)).as(kibana.Number(0)),
 			sum("Sent", number(semconv.MessagesSent)).as(kibana.Number(0)),
@@ -164,10 +164,10 @@ const serviceID = "service"
 
 // mostTime splits by the names on which most time was spent.
 func mostTime(size int) bucket {
-	return topBy(size, "Message", messageName, kibana.OpSum, handling)
+	return topBy(size, kibana.OpSum, handling, "Message", messageName)
 }
 
 // mostCalls splits by the destinations that were called most.
 func mostCalls(size int) bucket {
-	return topBy(size, "Destination", destination, kibana.OpSum, calls)
+	return topBy(size, kibana.OpSum, calls, "Destination", destination)
 }

@@ -42,27 +42,27 @@ func plus(left, right kibana.Expr) kibana.Expr {
 
 func (v *views) overview() *kibana.Dashboard {
 	b := v.start(OverviewID, "WebSocket overview",
-		"Connections and messages of WebSocket servers at a glance. All of it is counted exactly, whatever is sampled.")
+		"Connections and messages of WebSocket servers at a glance. Counts are exact, whatever is sampled; times are within 12.5 %.")
 	row(b, tileHeight, sixth,
 		v.openNow(),
 		panel{
-			title: "Connects per minute", view: v.metrics, query: metric(opened),
+			title: "Connects per minute", view: v.metrics, query: metric(active, opened),
 			description: "Accepted handshakes per minute, and those of the same time a week ago.",
 		}.tile(neutral,
-			sum("Connects", opened).each("m").as(kibana.Number(1)),
-			sum("a week ago", opened).each("m").aWeekBefore().as(kibana.Number(1)),
-		).withTrend(sum("Connects", opened).each("m").as(kibana.Number(1))),
+			tally("Connects", opened).each("m").as(kibana.Number(1)),
+			tally("a week ago", opened).each("m").aWeekBefore().as(kibana.Number(1)),
+		).withTrend(tally("Connects", opened).each("m").as(kibana.Number(1))),
 		panel{
 			title: "Refused handshakes", view: v.metrics, query: metric(opened, refused),
 			description: "The part of all handshakes that was refused, for whatever reason.",
 		}.tile(limits(0.05, 0.2), formula("Refused handshakes", share(total(refused), plus(total(refused), total(opened)))).as(kibana.Percent(1))),
 		panel{
-			title: "Messages received", view: v.metrics, query: metric(received),
+			title: "Messages received", view: v.metrics, query: metric(active, received),
 			description: "Messages received per second, and those of the same time a week ago.",
 		}.tile(neutral,
-			sum("Messages received", received).each("s").as(kibana.Number(1)),
-			sum("a week ago", received).each("s").aWeekBefore().as(kibana.Number(1)),
-		).withTrend(sum("Messages received", received).each("s").as(kibana.Number(1))),
+			tally("Messages received", received).each("s").as(kibana.Number(1)),
+			tally("a week ago", received).each("s").aWeekBefore().as(kibana.Number(1)),
+		).withTrend(tally("Messages received", received).each("s").as(kibana.Number(1))),
 		panel{
 			title: "Message handling, p95", view: v.metrics, query: metric(handling),
 			description: "95 of 100 messages were handled faster, from the moment when a message had been read to the handler's return.",
@@ -75,8 +75,8 @@ func (v *views) overview() *kibana.Dashboard {
 	row(b, chartHeight, half,
 		panel{
 			title: "Open connections by node", view: v.metrics, query: metric(active),
-			description: "Open connections of each server, on average over each interval.",
-		}.chart(stackedAreas, "Connections", []bucket{topBy(largest, "Node", node, kibana.OpMax, active), overTime()},
+			description: "Open connections of the ten largest servers, on average over each interval. In the interval of a deployment both the old servers and the new are in it.",
+		}.chart(stackedAreas, "Connections", []bucket{topBy(largest, kibana.OpMax, active, "Service and node", service, node), overTime()},
 			formula("Open connections", perRoute(active)).as(kibana.Number(0)),
 		).withLegendBeside(),
 		panel{
@@ -105,8 +105,8 @@ func (v *views) overview() *kibana.Dashboard {
 			description: "Close causes: who left, who was lost, and what failed.",
 		}.donut(top(largest, "Cause", "string", closeCause), sum("Closes", closed).as(kibana.Number(0))),
 		panel{
-			title: "Connects this week and last", view: v.metrics, query: metric(opened),
-			description: "Connects per minute, and those of the same time a week ago.",
+			title: "Connects now and a week before", view: v.metrics, query: metric(opened),
+			description: "Connects per minute, and those of the same time range a week before.",
 		}.chart(lines, "Per minute", []bucket{overTime()},
 			sum("Now", opened).each("m").as(kibana.Number(1)).in(blue),
 			sum("A week ago", opened).each("m").aWeekBefore().as(kibana.Number(1)).in(grey).dash()),
@@ -149,14 +149,14 @@ func percentiles(field string) []*measure {
 func (v *views) openNow() panel {
 	return panel{
 		title: "Open connections", view: v.metrics, query: metric(active),
-		description: "Connections that are open at the end of the time range: the last report of each server and route within five minutes, summed up.",
+		description: "Connections that are open at the end of the time range: the last report of each server and route within five minutes, summed up. Processes of one service on one host need a node name each.",
 	}.total(neutral, everyNodeAndRoute(),
 		latest("Open connections", "number", active).within("5m").as(kibana.Number(0)))
 }
 
 // everyNodeAndRoute splits into what the gauge of open connections is kept for.
 func everyNodeAndRoute() bucket {
-	return bucket{splitID, kibana.TopOf("Node and route", "string", 1000, "", node, route).Alphabetical()}
+	return bucket{splitID, kibana.TopOf("Service, node and route", "string", 1000, "", service, node, route).Alphabetical()}
 }
 
 func (v *views) failedShare() panel {

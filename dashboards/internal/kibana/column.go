@@ -131,6 +131,6 @@ func Bytes() *Format { return &Format{ID: "bytes", Params: FormatParams{Decimals
 // Duration shows times of a unit, seconds or microseconds, as people read them.
 func Duration(unit string) *Format {
 	return &Format{ID: "duration", Params: FormatParams{
-		Decimals: 1, FromUnit: unit, ToUnit: "humanizePrecise", Compact: true,
+		Decimals: 2, FromUnit: unit, ToUnit: "humanizePrecise", Compact: true,
 	}}
 }

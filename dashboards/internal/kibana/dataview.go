@@ -45,7 +45,7 @@ const TimeField = "@timestamp"
 // DurationOf shows numbers of a unit, such as microseconds, as people read them.
 func DurationOf(unit string) FieldFormat {
 	return FieldFormat{ID: "duration", Params: map[string]any{
-		"inputFormat": unit, "outputFormat": "humanizePrecise", "outputPrecision": 1,
+		"inputFormat": unit, "outputFormat": "humanizePrecise", "outputPrecision": 2,
 		"showSuffix": true, "useShortSuffix": true, "includeSpaceWithSuffix": true,
 	}}
 }

@@ -15,12 +15,10 @@ type Expr interface {
 
 // Part is what Elasticsearch computes for a formula.
 type Part struct {
-	Op         string
-	Field      string // empty: documents
-	KQL        string // of which documents; empty: all
-	Percentile float64
-	Shift      string // such as 1w
-	Last       string // such as 5m
+	Op    string
+	Field string // empty: documents
+	KQL   string // of which documents; empty: all
+	Shift string // such as 1w
 }
 
 // Calc is arithmetic: Op is add, subtract, multiply or divide.
@@ -74,22 +72,16 @@ func (p Part) write(f *formula, _ bool) MathArg {
 	if p.Field != "" {
 		args = append(args, p.Field)
 	}
-	if p.Op == OpPercentile {
-		args = append(args, fmt.Sprintf("percentile=%v", p.Percentile))
-	}
 	if p.KQL != "" {
 		args = append(args, "kql='"+strings.ReplaceAll(p.KQL, "'", `\'`)+"'")
 	}
 	if p.Shift != "" {
 		args = append(args, "shift='"+p.Shift+"'")
 	}
-	if p.Last != "" {
-		args = append(args, "reducedTimeRange='"+p.Last+"'")
-	}
 	fmt.Fprintf(&f.text, "%s(%s)", p.Op, strings.Join(args, ", "))
 
 	c := metric(p.Op, p.Field)
-	c.TimeShift, c.ReducedTimeRange, c.Params.Percentile = p.Shift, p.Last, p.Percentile
+	c.TimeShift = p.Shift
 	if p.KQL != "" {
 		q := KQL(p.KQL)
 		c.Filter = &q

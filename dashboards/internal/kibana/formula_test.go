@@ -25,9 +25,9 @@ func TestFormula(t *testing.T) {
 			"quotes", part(kibana.OpSum, "a", `b: "it's"`), `sum(a, kql='b: "it\'s"')`, []string{"fX0", "f"}, "",
 		},
 		{
-			"everything",
-			kibana.Part{Op: kibana.OpPercentile, Field: "a", Percentile: 95, Shift: "1w", Last: "5m"},
-			"percentile(a, percentile=95, shift='1w', reducedTimeRange='5m')",
+			"shifted",
+			kibana.Part{Op: kibana.OpMax, Field: "a", KQL: "b: c", Shift: "1w"},
+			"max(a, kql='b: c', shift='1w')",
 			[]string{"fX0", "f"},
 			"",
 		},

@@ -10,7 +10,7 @@ func metric(op, field string) *Column {
 	}
 	switch op {
 	case OpCount, OpSum, OpUniqueCount:
-		// Nothing has happened, or nothing was reported, since there was nothing to tell.
+		// Of what has not happened, nothing is reported.
 		c.Params.EmptyAsNull = ptr(false)
 	}
 	return c
@@ -46,7 +46,8 @@ func LastOf(field, label, dataType string) *Column {
 func Over() *Column {
 	return &Column{
 		Label: TimeField, DataType: "date", Operation: OpDateHistogram, Bucketed: true, Scale: "interval", Field: TimeField,
-		Params: &Params{Interval: "auto", IncludeEmptyRows: ptr(true), DropPartials: ptr(false)},
+		// A part of an interval may hold a whole report, or none.
+		Params: &Params{Interval: "auto", IncludeEmptyRows: ptr(true), DropPartials: ptr(true)},
 	}
 }
 
@@ -74,6 +75,13 @@ func TopOf(label, dataType string, size int, metricID string, fields ...string) 
 // that the layer need not have.
 func (c *Column) Ranked(by *Column) *Column {
 	c.Params.OrderBy, c.Params.OrderAgg = &OrderBy{Type: "custom"}, by
+	return c
+}
+
+// WithOther returns the column, which TopOf has made, with a bucket for what is not
+// among the values with most.
+func (c *Column) WithOther() *Column {
+	c.Params.OtherBucket = ptr(true)
 	return c
 }
 

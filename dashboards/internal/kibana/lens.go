@@ -51,7 +51,7 @@ type Layer struct {
 type Visualization interface {
 	// VisualizationType is Kibana's name of it.
 	VisualizationType() string
-	// uses adds the ids of the layers that are drawn.
+	// layers returns the ids of those that are drawn.
 	layers() []string
 }
 

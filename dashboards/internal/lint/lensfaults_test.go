@@ -1,5 +1,10 @@
 package lint
 
+import (
+	"fmt"
+	"testing"
+)
+
 func lensFaults() []fault {
 	visual := func(title, path string, value any) func(*draft) {
 		return func(d *draft) { set(d.visual(title), path, value) }
@@ -276,10 +281,37 @@ func projectFaults() []fault {
 		{"gauge-split", "by node alone", func(d *draft) {
 			set(d.column("Connections", "s"), "params/secondaryFields", l{"service.name"})
 		}, ""},
+		{"gauge-split", "in a formula", guarded(2), ""},
 		{"metric-interval", "none", func(d *draft) { set(d.attributes("Durations"), "state/query/query", "processor.event: metric") }, ""},
 		{"logs-labels", "a search", func(d *draft) { set(d.source, "query/query", "service.name: *") }, ""},
 		{"logs-labels", "a chart", func(d *draft) { set(d.attributes("By filter"), "state/query/query", "service.name: *") }, ""},
 		{"said-sampled", "not said", describe("Donut", "What it counts."), ""},
 		{"said-route", "not said", describe("Durations", "How long it takes."), ""},
+	}
+}
+
+// guarded makes the second number of a tile factor times the gauge.
+func guarded(factor int) func(d *draft) {
+	return func(d *draft) {
+		formula := fmt.Sprintf("%d * max(%s)", factor, gauge)
+		layer := d.layer("Shifted")
+		set(layer, "columnOrder", l{"n", "wX0", "wX1", "w"})
+		set(layer, "columns/wX0", metric("max", gauge, m{}))
+		set(layer, "columns/wX1", with(metric("math", "", m{"tinymathAst": m{
+			"type": "function", "name": "multiply", "text": formula, "location": m{"min": 0, "max": len(formula)},
+			"args": l{factor, "wX0"},
+		}}), "references", l{"wX0"}))
+		set(layer, "columns/w", with(metric("formula", "", m{
+			"formula": formula, "isFormulaBroken": false, "format": m{"id": "number", "params": m{"decimals": 0}},
+		}), "references", l{"wX1"}))
+	}
+}
+
+// TestTimesZero: a gauge that only says whether there are documents may be any.
+func TestTimesZero(t *testing.T) {
+	d := newDraft()
+	guarded(0)(d)
+	for _, f := range File(d.write(), Options{}) {
+		t.Errorf("%s: %s: %s", f.Rule, f.Where, f.Text)
 	}
 }

@@ -24,7 +24,7 @@ func projectRules() []rule {
 			},
 		},
 		{
-			Rule:  Rule{"gauge-split", "websocket.connections.active is kept per node and route: a maximum, an average or a last value of it is split by service.node.name and labels.http_route, or is an average that its formula multiplies by the unique count of the one that it is not split by; else it is that of one route on one node."},
+			Rule:  Rule{"gauge-split", "websocket.connections.active is kept per node and route: a maximum, an average or a last value of it is split by service.node.name and labels.http_route, or is an average that its formula multiplies by the unique count of the one that it is not split by, or is multiplied by 0, which makes nothing of a number where there are no documents; else it is that of one route on one node."},
 			layer: checkGaugeSplit,
 		},
 		{
@@ -60,7 +60,7 @@ func checkCounter(c *column, say say) {
 
 func checkGaugeSplit(y *layer, say say) {
 	for _, c := range y.columns {
-		if c.field != gauge || !oneOf(c.operation, "max min average median last_value percentile") {
+		if c.field != gauge || !oneOf(c.operation, "max min average median last_value percentile") || c.timesZero() {
 			continue
 		}
 		for _, dimension := range []string{"service.node.name", "labels.http_route"} {
@@ -84,6 +84,24 @@ func (c *column) multipliedBy(field string) bool {
 	return f != nil && c.operation == "average" && slices.ContainsFunc(f.parts(), func(part *column) bool {
 		return part.operation == "unique_count" && part.field == field
 	})
+}
+
+// timesZero says whether a column is in a formula that multiplies it by 0.
+func (c *column) timesZero() bool {
+	f := c.formula()
+	return f != nil && slices.ContainsFunc(f.parts(), func(part *column) bool {
+		return multipliesByZero(part.params()["tinymathAst"], c.id)
+	})
+}
+
+// multipliesByZero looks for 0 * id in arithmetic.
+func multipliesByZero(ast any, id string) bool {
+	node, _ := ast.(map[string]any)
+	args, _ := node["args"].([]any)
+	if text(node, "name") == "multiply" && len(args) == 2 && args[0] == 0.0 && args[1] == any(id) {
+		return true
+	}
+	return slices.ContainsFunc(args, func(arg any) bool { return multipliesByZero(arg, id) })
 }
 
 // isDerived says whether a field is of the metrics that APM Server derives.
