@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -140,15 +141,19 @@ func (k *kibana) compare(report *Report, found exported) error {
 	}
 }
 
-// notStored: Kibana said that it had imported what it does not have.
+// notStored: Kibana said that it had imported what it does not have, and what the
+// report therefore loses.
 func (r *Report) notStored(gone map[reference]bool) error {
-	e := &ImportError{Kind: ErrRefused, Status: http.StatusOK}
-	for i := range r.Objects {
-		o := &r.Objects[i]
-		if gone[reference{Type: o.Type, ID: o.StoredAs}] {
-			e.Objects = append(e.Objects, ObjectError{Type: o.Type, ID: o.StoredAs, Title: o.Title, Reason: "not_found"})
-		}
+	e := &ImportError{
+		Kind: ErrNotStored, Status: http.StatusOK,
+		Text: fmt.Sprintf("Kibana reported success, but does not have %d of %d objects", len(gone), len(r.Objects)),
 	}
-	e.Text = fmt.Sprintf("Kibana reported success, but does not have %d of %d objects", len(gone), len(r.Objects))
+	r.Objects = slices.DeleteFunc(r.Objects, func(o Object) bool {
+		lost := gone[reference{Type: o.Type, ID: o.StoredAs}]
+		if lost {
+			e.Objects = append(e.Objects, ObjectProblem{Type: o.Type, ID: o.StoredAs, Title: o.Title, Reason: "not_found"})
+		}
+		return lost
+	})
 	return e
 }

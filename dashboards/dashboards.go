@@ -12,7 +12,7 @@ import _ "embed"
 var kibanaFile string
 
 // Kibana returns the dashboards for Kibana 8.12 and newer, 9.x included, with
-// the data views and the search that they need: saved objects, one JSON document
-// a line, for the import of Kibana's Saved Objects page or for POST
+// the data views and the saved searches that they need: saved objects, one JSON
+// document a line, for the import of Kibana's Saved Objects page or for POST
 // /api/saved_objects/_import. The caller owns the copy.
 func Kibana() []byte { return []byte(kibanaFile) }

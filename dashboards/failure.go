@@ -28,6 +28,9 @@ var (
 	ErrMissingReferences = errors.New("dashboards: missing references")
 	// ErrRefused: Kibana did not take the file, or some of its objects.
 	ErrRefused = errors.New("dashboards: refused")
+	// ErrNotStored: Kibana said that it had imported objects, and does not have
+	// them.
+	ErrNotStored = errors.New("dashboards: not stored")
 )
 
 // ImportError says why an import failed.
@@ -40,7 +43,7 @@ type ImportError struct {
 	// Kibana answers many a failed import with 200.
 	Status int
 	// Objects are those of which Kibana said something.
-	Objects []ObjectError
+	Objects []ObjectProblem
 	// Err is what is below, such as an error of package net or the context's.
 	Err error
 }
@@ -65,8 +68,8 @@ func (e *ImportError) Unwrap() []error {
 	return []error{e.Kind, e.Err}
 }
 
-// ObjectError is what Kibana says of an object that it did not import.
-type ObjectError struct {
+// ObjectProblem is what Kibana says of an object that it did not import.
+type ObjectProblem struct {
 	// Type and ID are those in the file; Title is for people.
 	Type, ID, Title string
 	// Reason is Kibana's word: conflict, ambiguous_conflict, missing_references,
@@ -79,14 +82,14 @@ type ObjectError struct {
 	Related []string
 }
 
-// String explains the error in plain words.
-func (e *ObjectError) String() string {
-	name := e.Type + " " + e.ID
-	if e.Title != "" {
-		name += " (" + e.Title + ")"
+// String explains the problem in plain words, without a full stop.
+func (p ObjectProblem) String() string {
+	name := p.Type + " " + p.ID
+	if p.Title != "" {
+		name += " (" + p.Title + ")"
 	}
-	related := strings.Join(e.Related, ", ")
-	switch e.Reason {
+	related := strings.Join(p.Related, ", ")
+	switch p.Reason {
 	case "conflict":
 		if related != "" {
 			return name + " exists already as " + related
@@ -101,9 +104,9 @@ func (e *ObjectError) String() string {
 	case "not_found":
 		return name + " was imported, says Kibana, but is not there"
 	default:
-		if e.Message == "" {
-			return name + " was refused without a reason (" + e.Reason + ")"
+		if p.Message == "" {
+			return name + " was refused without a reason (" + p.Reason + ")"
 		}
-		return name + " was refused: " + e.Message
+		return name + " was refused: " + p.Message
 	}
 }

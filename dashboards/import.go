@@ -27,11 +27,13 @@ type KibanaOptions struct {
 	Client *http.Client
 }
 
-// Report is what an import did.
+// Report is what an import did. Beside an error it is what an import that failed
+// has left in Kibana.
 type Report struct {
 	// Version is that of the Kibana.
 	Version string
-	// Objects are those of the file, in its order.
+	// Objects are those of the file that were imported, in its order: all of them,
+	// unless there is an error.
 	Objects []Object
 	// Warnings are Kibana's, and what could not be confirmed after the import.
 	Warnings []string
@@ -56,8 +58,14 @@ type Object struct {
 // confirms by an export that Kibana has every object and all that they refer to.
 // An import can be repeated safely.
 //
-// Every error is an *[ImportError], of one of the kinds of this package; no error
-// and no report holds a credential. It is safe for concurrent use.
+// Every error is an *[ImportError], of one of the kinds of this package. The report
+// beside it is nil, unless Kibana says that it has stored objects: where the import
+// failed for the others, where Kibana does not have all objects or all that they
+// refer to, and where the context ended before that was confirmed. What is in the
+// report can be used, and is overwritten when the import is repeated.
+//
+// No error and no report holds a credential. ImportKibana is safe for concurrent
+// use.
 //
 // Kibana's API: https://www.elastic.co/docs/api/doc/kibana/group/endpoint-saved-objects
 func ImportKibana(ctx context.Context, address string, options KibanaOptions) (*Report, error) {
@@ -81,10 +89,7 @@ func ImportKibana(ctx context.Context, address string, options KibanaOptions) (*
 	}
 	report, err := k.upload(ctx, file, objects)
 	if err != nil {
-		return nil, err
+		return report, err
 	}
-	if err := k.confirm(ctx, report); err != nil {
-		return nil, err
-	}
-	return report, nil
+	return report, k.confirm(ctx, report)
 }

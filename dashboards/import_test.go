@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -38,7 +39,7 @@ func TestErrors(t *testing.T) {
 	const status = `{"status":{},"version":{"number":"9.0.0"}}`
 	cause := errors.New("the cable is cut")
 	kinds := []error{
-		ErrOptions, ErrUnreachable, ErrUnavailable, ErrAnswer, ErrAuth, ErrVersion, ErrSpace, ErrConflict, ErrMissingReferences, ErrRefused,
+		ErrOptions, ErrUnreachable, ErrUnavailable, ErrAnswer, ErrAuth, ErrVersion, ErrSpace, ErrConflict, ErrMissingReferences, ErrRefused, ErrNotStored,
 	}
 	for _, c := range []struct {
 		name    string
@@ -102,6 +103,107 @@ func TestErrors(t *testing.T) {
 				t.Errorf("status %d, %v", failure.Status, err)
 			}
 		})
+	}
+}
+
+// TestReportBesideError: what Kibana has stored is told although the import failed.
+func TestReportBesideError(t *testing.T) {
+	const (
+		file = `{"type":"dashboard","id":"a","attributes":{"title":"A"}}` + "\n" + `{"type":"dashboard","id":"b","attributes":{"title":"B"}}` + "\n"
+		done = `{"success":true,"successResults":[{"type":"dashboard","id":"a","destinationId":"c","overwrite":true}],"warnings":[{"message":"beware"}]}`
+	)
+	// said is what Kibana says of b, having created a or having said so.
+	said := func(reason string) string {
+		return `{"success":false,"successCount":1,"successResults":[{"type":"dashboard","id":"a","destinationId":"c","overwrite":true}],` +
+			`"errors":[{"type":"dashboard","id":"b","error":{"type":"` + reason + `"}}],"warnings":[{"message":"beware"}]}`
+	}
+	for _, c := range []struct {
+		name           string
+		imported       string
+		exportStatus   int
+		exported       string
+		cancel         bool
+		want           error
+		objects, wrong []string // as Title:StoredAs, and ids
+		none           bool     // no report
+	}{
+		{
+			name: "ended before the confirmation", imported: done, cancel: true, want: ErrUnreachable, objects: []string{"A:c", "B:b"},
+		},
+		{
+			name: "one is not found", imported: done, exportStatus: 400, want: ErrNotStored, objects: []string{"A:c"}, wrong: []string{"b"},
+			exported: `{"attributes":{"objects":[{"type":"dashboard","id":"b","error":{"statusCode":404}}]}}`,
+		},
+		{
+			name: "one is not exported", imported: done, exportStatus: 200, want: ErrNotStored, objects: []string{"B:b"}, wrong: []string{"c"},
+			exported: `{"type":"dashboard","id":"b"}` + "\n" + `{"exportedCount":1}`,
+		},
+		{
+			name: "none is exported", imported: done, exportStatus: 200, exported: `{"exportedCount":0}`, want: ErrNotStored, wrong: []string{"c", "b"},
+		},
+		{
+			name: "a reference leads nowhere", imported: done, exportStatus: 200, want: ErrMissingReferences, objects: []string{"A:c", "B:b"},
+			exported: `{"type":"dashboard","id":"b"}` + "\n" + `{"type":"dashboard","id":"c"}` + "\n" + `{"exportedCount":2,"missingReferences":[{"type":"tag","id":"t"}]}`,
+		},
+		{name: "one is of an unknown type", imported: said("unsupported_type"), want: ErrRefused, objects: []string{"A:c"}, wrong: []string{"b"}},
+		{name: "one is changed by another", imported: said("conflict"), want: ErrConflict, objects: []string{"A:c"}, wrong: []string{"b"}},
+		// After these Kibana creates nothing.
+		{name: "one refers to nothing", imported: said("missing_references"), want: ErrMissingReferences, none: true, wrong: []string{"b"}},
+		{name: "one is ambiguous", imported: said("ambiguous_conflict"), want: ErrConflict, none: true, wrong: []string{"b"}},
+		{name: "no word of any", imported: `{"success":false,"successCount":1}`, want: ErrRefused, none: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			client := answering(func(r *http.Request) (*http.Response, error) {
+				switch {
+				case r.Method == http.MethodGet:
+					return answered(200, `{"status":{},"version":{"number":"9.0.0"}}`), nil
+				case strings.HasSuffix(r.URL.Path, "/_import"):
+					return answered(200, c.imported), nil
+				case c.cancel:
+					cancel()
+					return nil, ctx.Err()
+				}
+				return answered(c.exportStatus, c.exported), nil
+			}).client()
+			report, err := ImportKibana(ctx, "http://kibana.example", KibanaOptions{File: []byte(file), Client: client})
+			var failure *ImportError
+			if !errors.As(err, &failure) || !errors.Is(err, c.want) || (report == nil) != c.none {
+				t.Fatalf("%+v, %v", report, err)
+			}
+			var wrong, objects []string
+			for _, o := range failure.Objects {
+				wrong = append(wrong, o.ID)
+			}
+			if !slices.Equal(wrong, c.wrong) {
+				t.Errorf("the error names %q, want %q", wrong, c.wrong)
+			}
+			if c.none {
+				return
+			}
+			for _, o := range report.Objects {
+				objects = append(objects, o.Title+":"+o.StoredAs)
+				if o.URL != "http://kibana.example/app/dashboards#/view/"+o.StoredAs || o.Overwritten != (o.ID == "a") {
+					t.Errorf("%+v", o)
+				}
+			}
+			if !slices.Equal(objects, c.objects) || report.Version != "9.0.0" {
+				t.Errorf("the report of %s has %q, want %q", report.Version, objects, c.objects)
+			}
+			if want := []string{"beware"}; !slices.Equal(report.Warnings, want) {
+				t.Errorf("warnings %q, want %q", report.Warnings, want)
+			}
+		})
+	}
+}
+
+// TestObjectProblem: package fmt finds the words, in a slice, too.
+func TestObjectProblem(t *testing.T) {
+	p := ObjectProblem{Type: "tag", ID: "t", Reason: "unsupported_type"}
+	const want = "tag t is of a type that this Kibana does not import"
+	if got := fmt.Sprint(p, []ObjectProblem{p}); got != want+" ["+want+"]" {
+		t.Error(got)
 	}
 }
 

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// minMajor and minMinor are those of the first Kibana that reads the file: its
-// links panels are from 8.11, its durations' units from 8.10, and 8.12 is what is
-// tested.
+// minMajor and minMinor are those of the oldest Kibana that the file's format is
+// made for; what the file uses is older: links panels are from 8.11, the units of
+// durations from 8.10.
 const minMajor, minMinor = 8, 12
 
 // checkVersion asks Kibana for its version, which also shows whether it is a

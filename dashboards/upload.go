@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 // savedObject is what an import needs to know of an object in the file.
@@ -60,7 +61,19 @@ type importFailure struct {
 	}
 }
 
-// upload imports the file.
+// has says whether an object was not imported for a reason.
+func (a *importAnswer) has(reason string) bool {
+	return slices.ContainsFunc(a.Errors, func(f importFailure) bool { return f.Error.Type == reason })
+}
+
+// createdNothing: Kibana looks for missing references and ambiguous conflicts
+// first, and creates nothing if there are any, whatever it says of success.
+func (a *importAnswer) createdNothing() bool {
+	return a.has("missing_references") || a.has("ambiguous_conflict")
+}
+
+// upload imports the file. Beside an error the report is that of what was imported
+// in spite of it.
 func (k *kibana) upload(ctx context.Context, file []byte, objects []savedObject) (*Report, error) {
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
@@ -87,7 +100,7 @@ func (k *kibana) upload(ctx context.Context, file []byte, objects []savedObject)
 		return nil, &ImportError{Kind: ErrAnswer, Status: a.status, Text: k.base + " does not say whether it has imported the file"}
 	}
 	if !*result.Success || len(result.Errors) > 0 {
-		return nil, k.failed(&result, len(objects))
+		return k.part(&result, objects), k.failed(&result, len(objects))
 	}
 	return k.report(&result, objects), nil
 }
@@ -128,25 +141,18 @@ func (k *kibana) notImported(a *answer) error {
 // failed: what success false means, of which the object errors say why.
 func (k *kibana) failed(result *importAnswer, count int) error {
 	e := &ImportError{Kind: ErrRefused, Status: http.StatusOK}
-	var conflict, ambiguous, missing bool
 	for i := range result.Errors {
-		f := &result.Errors[i]
-		conflict = conflict || f.Error.Type == "conflict"
-		ambiguous = ambiguous || f.Error.Type == "ambiguous_conflict"
-		missing = missing || f.Error.Type == "missing_references"
-		e.Objects = append(e.Objects, k.objectError(f))
+		e.Objects = append(e.Objects, k.problem(&result.Errors[i]))
 	}
-	// Kibana looks for missing references and ambiguous conflicts first, and
-	// creates nothing if there are any, whatever successCount says. A conflict in
-	// spite of overwrite happens while it creates.
 	switch {
-	case missing:
+	case result.has("missing_references"):
 		e.Kind = ErrMissingReferences
 		e.Text = "Kibana imported nothing, since the file refers to objects that are missing"
-	case ambiguous:
+	case result.has("ambiguous_conflict"):
 		e.Kind = ErrConflict
 		e.Text = "Kibana imported nothing, since it cannot tell which of its objects to overwrite"
-	case conflict:
+	case result.has("conflict"):
+		// In spite of overwrite this happens while Kibana creates.
 		e.Kind = ErrConflict
 		e.Text = "Kibana could not overwrite all objects; it may have imported the others"
 	case result.SuccessCount > 0:
@@ -160,8 +166,8 @@ func (k *kibana) failed(result *importAnswer, count int) error {
 	return e
 }
 
-func (k *kibana) objectError(f *importFailure) ObjectError {
-	o := ObjectError{
+func (k *kibana) problem(f *importFailure) ObjectProblem {
+	o := ObjectProblem{
 		Type: k.words(f.Type), ID: k.words(f.ID), Title: k.words(f.Meta.Title),
 		Reason: k.words(f.Error.Type), Message: k.words(f.Error.Message),
 	}
@@ -175,6 +181,28 @@ func (k *kibana) objectError(f *importFailure) ObjectError {
 		o.Related = append(o.Related, k.words(r.Type+":"+r.ID))
 	}
 	return o
+}
+
+// part is the report of an import that failed for some objects. It holds those
+// that Kibana says it has created, and is nil without any.
+func (k *kibana) part(result *importAnswer, objects []savedObject) *Report {
+	if result.createdNothing() {
+		return nil
+	}
+	created := map[reference]bool{}
+	for _, s := range result.SuccessResults {
+		created[reference{Type: s.Type, ID: s.ID}] = true
+	}
+	var stored []savedObject
+	for _, o := range objects {
+		if created[reference{Type: o.Type, ID: o.ID}] {
+			stored = append(stored, o)
+		}
+	}
+	if stored == nil {
+		return nil
+	}
+	return k.report(result, stored)
 }
 
 // report joins what Kibana says with what is in the file.

@@ -9,7 +9,14 @@
 // The exit status is 0 when all dashboards have been imported, 2 for a conflict,
 // 3 for missing references, 4 when Kibana does not know the credentials or they
 // lack rights, 5 when Kibana is too old, 6 when the space does not exist, 64 for a
-// wrong command line, and 1 for all else.
+// wrong command line, and 1 for all else. go run makes 1 of each but 0; for
+// scripts, build the command:
+//
+//	go build -o import-dashboards ./dashboards/import
+//
+// Standard output has the dashboards' addresses when all have been imported.
+// Standard error says what failed, what to do, and what was imported in spite of
+// it. An interrupt and SIGTERM end an import.
 package main
 
 import (
@@ -22,12 +29,13 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"syscall"
 
 	"github.com/apmws/go-apmws/dashboards"
 )
 
 func main() {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	cancel()
 	os.Exit(status)
@@ -78,12 +86,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	defer cancel()
 	report, err := dashboards.ImportKibana(ctx, s.kibana, s.options)
 	if err != nil {
-		return explain(stderr, err)
+		return explain(stderr, err, report, s.file != "")
 	}
-	write(stdout, report)
-	for _, warning := range report.Warnings {
-		fmt.Fprintf(stderr, "Warning: %s.\n", warning)
-	}
+	write(stdout, "Imported into Kibana", report)
+	warn(stderr, report)
 	return statusOK
 }
 
@@ -107,15 +113,22 @@ func trusting(file string) (*http.Client, error) {
 	}}, nil
 }
 
+// warn repeats the warnings of an import.
+func warn(w io.Writer, report *dashboards.Report) {
+	for _, warning := range report.Warnings {
+		fmt.Fprintf(w, "Warning: %s.\n", warning)
+	}
+}
+
 // write tells what was imported, and where the dashboards are.
-func write(w io.Writer, report *dashboards.Report) {
+func write(w io.Writer, what string, report *dashboards.Report) {
 	overwritten := 0
 	for _, o := range report.Objects {
 		if o.Overwritten {
 			overwritten++
 		}
 	}
-	fmt.Fprintf(w, "Imported into Kibana %s: %d objects, %d of which were there before.\n", report.Version, len(report.Objects), overwritten)
+	fmt.Fprintf(w, "%s %s: %d objects, %d of which were there before.\n", what, report.Version, len(report.Objects), overwritten)
 	for _, o := range report.Objects {
 		if o.StoredAs != o.ID {
 			fmt.Fprintf(w, "%s %s has the id %s here, since another space has that id.\n", o.Type, o.ID, o.StoredAs)

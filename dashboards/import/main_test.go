@@ -342,7 +342,10 @@ func TestImport(t *testing.T) {
 		},
 		{
 			name: "no answer to the export", kibana: func(s *standIn) { s.at(export, hang) }, args: []string{"-timeout", "5s"}, status: 1, arrived: all,
-			phrases: []string{"reported success, which could not be confirmed", "did not answer in time"},
+			phrases: []string{
+				"reported success, which could not be confirmed", "did not answer in time", "Imported all the same into Kibana 8.12.0: ",
+				"/app/dashboards#/view/apmws-overview", "run the import again with a longer -timeout, to have it confirmed",
+			},
 		},
 		{
 			name: "a redirect to a login", kibana: func(s *standIn) { s.at(status, goes(302, "/login?next=%2Fapi%2Fstatus&state=s3same")) }, status: 4, arrived: []string{status},
@@ -586,6 +589,7 @@ func TestUsage(t *testing.T) {
 		{nil, nil, "-kibana is needed"},
 		{[]string{"-kibanna", "x"}, nil, "-kibanna"},
 		{[]string{"-kibana", "http://x", apiKey}, nil, "everything is given by flags"},
+		{[]string{"-print", "-file", filepath.Join(t.TempDir(), "none")}, nil, "-print and -file exclude each other"},
 		{[]string{"-kibana", "http://x", "-timeout", "0s"}, nil, "-timeout must be positive"},
 		{[]string{"-kibana", "http://x", "-timeout", "soon"}, nil, "-timeout"},
 		{[]string{"-kibana", "http://x", "-api-key", apiKey, "-user", user}, nil, "exclude each other"},
@@ -610,7 +614,7 @@ func TestUsage(t *testing.T) {
 		}
 	}
 	o := command(t, withKey, "-h")
-	o.has(t, 0, "-kibana URL", "Other users of the machine can see a command line", "64 wrong command line")
+	o.has(t, 0, "-kibana URL", "Other users of the machine can see a command line", "64 wrong command line", "go run makes 1 of each", "go build -o import-dashboards ./dashboards/import\n")
 	command(t, withKey, "-kibana", "http://x", "-file", filepath.Join(t.TempDir(), "none")).has(t, 1, "the file cannot be read")
 }
 

@@ -49,6 +49,8 @@ func parse(args []string, getenv func(string) string, messages io.Writer) (*sett
 		return nil, errors.New("everything is given by flags, but there is more")
 	case s.timeout <= 0:
 		return nil, errors.New("-timeout must be positive")
+	case s.print && s.file != "":
+		return nil, errors.New("-print writes the file of this command, not another: -print and -file exclude each other")
 	case s.options.APIKey != "" && user != "":
 		return nil, errors.New("-api-key and -user exclude each other")
 	}
@@ -91,5 +93,7 @@ key as KIBANA_API_KEY, or the password as KIBANA_PASSWORD, in the environment.
 	fmt.Fprint(w, `
 Exit status: 0 imported, 2 conflict, 3 missing references, 4 not permitted,
 5 Kibana too old, 6 no such space, 64 wrong command line, 1 anything else.
+go run makes 1 of each but 0; a script needs the command built, in a checkout by
+	go build -o import-dashboards ./dashboards/import
 `)
 }

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 )
@@ -24,7 +21,7 @@ func (f form) curled() (contentType, body string) {
 		"Content-Type: application/octet-stream\r\n\r\n" + f.file + "\r\n--" + boundary + "--\r\n"
 }
 
-// post sends a form with the headers of the curl line in the README, and others.
+// post sends a form with the headers that an import needs, and others.
 func post(t *testing.T, s *standIn, target string, f form, headers ...string) (status int, answer string) {
 	t.Helper()
 	contentType, body := f.curled()
@@ -54,27 +51,6 @@ func post(t *testing.T, s *standIn, target string, f form, headers ...string) (s
 }
 
 const importPath = "/api/saved_objects/_import?overwrite=true"
-
-// TestCurl: the file of the checkout, sent as the README's curl line sends it.
-func TestCurl(t *testing.T) {
-	file, err := os.ReadFile("../kibana/apmws.ndjson")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := newStandIn(t)
-	status, answer := post(t, s, importPath, form{"file", "apmws.ndjson", string(file)})
-	var said struct {
-		Success      bool
-		SuccessCount int
-	}
-	if err := json.Unmarshal([]byte(answer), &said); err != nil {
-		t.Fatal(err)
-	}
-	// The last line of the file is the export's own.
-	if status != 200 || !said.Success || said.SuccessCount != bytes.Count(file, []byte("\n"))-1 {
-		t.Errorf("%d %s", status, answer)
-	}
-}
 
 // TestStandIn: it refuses what Kibana refuses, or the tests of the import would
 // show nothing.
