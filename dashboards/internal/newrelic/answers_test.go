@@ -163,8 +163,12 @@ func (b *board) names(where string, q *nrql.Query) {
 	b.t.Helper()
 	for _, attribute := range []string{"metricTimesliceName", "scope", "name"} {
 		for _, c := range q.Comparisons(attribute) {
+			op := "="
+			if strings.HasSuffix(c.Op, "LIKE") {
+				op = "LIKE"
+			}
 			for _, right := range c.Right {
-				one := nrql.Compare{Left: c.Left, Op: "LIKE", Right: []nrql.Expr{right}}
+				one := nrql.Compare{Left: c.Left, Op: op, Right: []nrql.Expr{right}}
 				result, err := b.data.Run(&nrql.Query{From: q.From, Select: []nrql.Item{{Expr: c.Left}}, Where: one}, nil)
 				if err != nil || len(result.Rows) == 0 {
 					b.t.Errorf("%s: there is no %s %+v (%v)", where, attribute, right, err)

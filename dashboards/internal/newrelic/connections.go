@@ -7,6 +7,7 @@ const rttNote = "Time blocked in writes and the histograms of ping round trips a
 func connections() Page {
 	return page("Connections", "Handshakes, refusals, ends, and who connects.",
 		wide(3,
+			// Each open connection adds 1 to six reports a minute: 360 make an hour of it.
 			billboard("Reconnect churn (connects/connection-hour)", metric("360 * "+only(sum, opened)+" / "+only(sum, active)+" AS 'churn'",
 				"("+opened+" OR "+active+")", ""), 6, 60),
 			billboard("Unanswered pings (pings/min)", metric(perMinute+" AS 'unanswered'", unanswered, ""), 1, 60),

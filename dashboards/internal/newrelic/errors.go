@@ -12,9 +12,8 @@ func errorsPage() Page {
 			billboard("Failed messages (messages/min)", metric(perMinute+" AS 'failed'", failed, ""), 1, 60),
 			billboard("Errors noticed (errors/min)", metric(transactionsPerMinute+" AS 'errors'", errorCount, ""), 1, 60),
 			billboard("Panics (errors, events)", failures("count(*) AS 'panics'", "`error.class` = 'panic'", ""), 0.5, 5),
-			billboard("Connections lost to errors (connections/min)", metric(perMinute+" AS 'lost'",
-				"metricTimesliceName IN ('Custom/WebSocket/Connections/Closed/write_error', "+
-					"'Custom/WebSocket/Connections/Closed/handler_error', 'Custom/WebSocket/Connections/Closed/panic')", ""), 1, 60),
+			billboard("Connections the server failed (connections/min)", metric(perMinute+" AS 'failed'",
+				oneOf("metricTimesliceName", "Custom/WebSocket/Connections/Closed/", faults()), ""), 1, 60),
 			billboard("Handshakes that failed (%, events)", transactions(
 				"percentage(count(*), WHERE `event.outcome` = 'failure') AS 'failed'", connects, ""), 1, 5),
 			billboard("Telemetry dropped (items)", metric(sum+" AS 'dropped'", dropped, ""), 0.5, 1000),
@@ -48,7 +47,7 @@ func errorsPage() Page {
 			chart("table", 6, "Connections that ended badly (events)", transactions(
 				"timestamp, `websocket.close.cause`, `websocket.close.code`, `websocket.close.reason`, `user.id`, `http.route`, "+
 					"`websocket.connection.duration`, `websocket.connection.id`",
-				disconnects+" AND `websocket.close.cause` NOT IN ('normal', 'going_away', 'application')", "LIMIT 50")),
+				disconnects+" AND "+oneOf("`websocket.close.cause`", "", append(faults(), lost()...)), "LIMIT 50")),
 		),
 		wide(4,
 			markdown(2, "One connection's story", storyNote),

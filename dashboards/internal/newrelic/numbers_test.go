@@ -82,7 +82,7 @@ func TestNumbers(t *testing.T) {
 		{"Messages", "Sent for each received (messages)", 0, sent / received},
 		{"Messages", "Payload received (bytes/message)", 0, in / received},
 		{"Errors", "Failed messages (messages/min)", 0, failures},
-		{"Errors", "Connections lost to errors (connections/min)", 0, causes["write_error"] + causes["handler_error"] + causes["panic"]},
+		{"Errors", "Connections the server failed (connections/min)", 0, causes["write_error"] + causes["handler_error"] + causes["panic"]},
 		{"Errors", "Telemetry dropped (items)", 0, float64(s.Malformed)},
 	} {
 		if got := b.number(want.page, want.title, want.query); !near(got, want.want) {
@@ -93,7 +93,7 @@ func TestNumbers(t *testing.T) {
 	for title, want := range map[string]map[string]float64{
 		"Overview/Close causes (connections)":                                                   causes,
 		"Overview/Busiest routes (handshakes/min)":                                              routes,
-		"Overview/Busiest messages (messages/min)":                                              handled,
+		"Overview/Busiest by name and outcome (messages/min)":                                   handled,
 		"Connections/Refused by reason (handshakes/min)":                                        reasons,
 		"Connections/Closed by cause (connections/min)":                                         causes,
 		"Connections/Handshakes by status code (handshakes, events)":                            statuses,
@@ -109,12 +109,41 @@ func TestNumbers(t *testing.T) {
 		wantMap(t, title, b.numbers(page, name), want)
 	}
 
-	// Halfway two connections were open; one report of each of two agents that sample
-	// nothing of it was 2, and the others 0 or 2.
-	if got, ok := b.number("Overview", "Open now (connections, all processes)", 0).(float64); !ok || got <= 0 {
-		t.Errorf("open: %v", got)
-	}
+	b.ends()
 	b.events(types)
+}
+
+// ends checks which connections are told to have ended badly: those that the contract
+// calls failures of the server, and those of which it cannot say.
+func (b *board) ends() {
+	t := b.t
+	t.Helper()
+	outcomes := make(map[any]any)
+	count := make(map[any]int)
+	for _, r := range b.run("FROM Transaction SELECT `websocket.close.cause`, `event.outcome` WHERE `websocket.event` = 'disconnect'").Rows {
+		outcomes[r[0]] = r[1]
+		count[r[0]]++
+	}
+	listed := make(map[any]int)
+	for _, r := range b.widget("Errors", "Connections that ended badly (events)")[0].Rows {
+		listed[r[1]]++
+	}
+	failures := 0
+	for cause, outcome := range outcomes {
+		want := count[cause]
+		if outcome == "success" {
+			want = 0
+		}
+		if listed[cause] != want {
+			t.Errorf("%v (%v): %d of %d are told to have ended badly", cause, outcome, listed[cause], count[cause])
+		}
+		if outcome == "failure" {
+			failures += count[cause]
+		}
+	}
+	if got := b.number("Errors", "Connections the server failed (connections/min)", 0); failures == 0 || !near(got, float64(failures)) {
+		t.Errorf("the server failed %v connections, want %d", got, failures)
+	}
 }
 
 // events checks widgets over events: nothing was sampled away but messages by chance.

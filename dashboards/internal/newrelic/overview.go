@@ -33,7 +33,9 @@ func overview() Page {
 			chart("line", 3, "Failed messages (messages/min)", metric(perMinute+" AS 'failed'", failed, "TIMESERIES")),
 			chart("pie", 3, "Close causes (connections)", segments(sum, "Connections/Closed/{cause}", "FACET cause LIMIT 20")),
 			chart("bar", 3, "Busiest routes (handshakes/min)", metric(transactionsPerMinute, handshakes, "FACET metricTimesliceName LIMIT 10")),
-			chart("bar", 3, "Busiest messages (messages/min)", metric(perMinute, handled, "FACET metricTimesliceName LIMIT 10")),
+			// Not by the name alone: names of messages may have slashes, such as
+			// textDocument/didOpen, and what METRIC_FORMAT tells apart has none.
+			chart("bar", 3, "Busiest by name and outcome (messages/min)", metric(perMinute, handled, "FACET metricTimesliceName LIMIT 10")),
 		),
 		wide(3,
 			chart("line", 6, "Received, and a week before (messages/min)", metric(perMinute+" AS 'received'", received, "COMPARE WITH 1 week ago TIMESERIES")),

@@ -1,6 +1,8 @@
 package newrelic
 
-// Timeslice metrics. Custom ones are those of apmws; the others are New Relic's, of
+import "strings"
+
+// Timeslice metrics. In a pattern, % alone stands for others. Custom ones are those of apmws; the others are New Relic's, of
 // transactions by their names.
 const (
 	active     = "metricTimesliceName = 'Custom/WebSocket/Connections/Active'"
@@ -66,9 +68,25 @@ const (
 	inbound     = "`websocket.event` = 'message'"
 	disconnects = "`websocket.event` = 'disconnect'"
 	anyEvent    = "`websocket.event` IS NOT NULL"
-	ofMessages  = "name LIKE 'OtherTransaction/Go/Message/%'"
-	keptOnes    = "name LIKE 'OtherTransaction/Go/MessageKept/%'"
+
+	// With Sampling, those that were chosen: a sample, whose shape is that of all. The
+	// others, all failed and slow ones, are no part of it. Inbound are both.
+	ofMessages = "name LIKE 'OtherTransaction/Go/Message/%'"
+	keptOnes   = "name LIKE 'OtherTransaction/Go/MessageKept/%'"
 )
+
+// faults are the close causes that the server is to blame for.
+func faults() []string { return []string{"handler_error", "panic", "write_error"} }
+
+// lost are those by which peers were lost, or did not keep to the protocol.
+func lost() []string {
+	return []string{"heartbeat_timeout", "message_too_big", "protocol_error", "read_error"}
+}
+
+// oneOf tells that an attribute is one of the values, which all begin with prefix.
+func oneOf(attribute, prefix string, values []string) string {
+	return attribute + " IN ('" + prefix + strings.Join(values, "', '"+prefix) + "')"
+}
 
 func transactions(what, where, rest string) string { return events("Transaction", what, where, rest) }
 

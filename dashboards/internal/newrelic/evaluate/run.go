@@ -124,7 +124,9 @@ func aggregates(expr nrql.Expr) bool {
 var placeholder = regexp.MustCompile(`\\{(\w+)\\}`)
 
 // formatted returns the metrics whose names have the format, with the attributes that
-// it names. A placeholder is taken to be one part of a name, without a slash.
+// it names. A placeholder is taken to be one segment of a name, without a slash; New
+// Relic calls it a segment, and segments what is between slashes:
+// https://docs.newrelic.com/docs/data-apis/understand-data/metric-data/query-apm-metric-timeslice-data-nrql/#wildcard.
 func formatted(rows []row, format string) []row {
 	pattern := regexp.MustCompile("^" + placeholder.ReplaceAllString(regexp.QuoteMeta(format), `(?P<$1>[^/]+)`) + "$")
 	var all []row

@@ -64,6 +64,9 @@ func TestRun(t *testing.T) {
 		"FROM Transaction SELECT count(*) WHERE name NOT LIKE '%/one'":                 one(2.0),
 		"FROM Transaction SELECT count(*) WHERE name LIKE 'A/%o%e'":                    one(1.0),
 		"FROM Transaction SELECT count(*) WHERE name LIKE 'A'":                         one(0.0),
+		"FROM Transaction SELECT count(*) WHERE name LIKE 'A/t_o'":                     one(0.0),
+		"FROM Transaction SELECT count(*) WHERE name LIKE 'a/Two'":                     one(2.0),
+		"FROM Transaction SELECT count(*) WHERE name = 'a/Two'":                        one(0.0),
 		"FROM Transaction SELECT count(*) WHERE duration < 2 OR duration > 3":          one(2.0),
 		"FROM Transaction SELECT count(*) WHERE duration <= 2 AND agent IS NOT NULL":   one(2.0),
 		"FROM Transaction SELECT count(*) FACET `user.id`": {

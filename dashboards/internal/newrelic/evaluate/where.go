@@ -110,8 +110,12 @@ func (e *evaluator) ordered(op string, left, right any) bool {
 	}
 }
 
-// like matches a pattern in which % is anything.
+// like matches a pattern in which % is anything, and nothing else is more than itself:
+// New Relic's reference names no other wildcard, in particular not SQL's underscore.
+// Upper and lower case are the same to it:
+// https://docs.newrelic.com/docs/nrql/nrql-syntax-clauses-functions/#sel-where.
 func like(s, pattern string) bool {
+	s, pattern = strings.ToLower(s), strings.ToLower(pattern)
 	parts := strings.Split(pattern, "%")
 	last := len(parts) - 1
 	if last == 0 {
