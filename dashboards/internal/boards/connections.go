@@ -132,8 +132,8 @@ func (v *views) connections() *kibana.Dashboard {
 			title: "Time blocked in writes", view: v.metrics, query: metric(blocked),
 			description: "How long single writes waited for a peer that does not read: slow consumers. Within 12.5 %, the longest too.",
 		}.chart(lines, "Duration", []bucket{overTime()},
-			percentile("p95", 95, blocked).as(kibana.Duration("seconds")).in(orange),
-			percentile("p99", 99, blocked).as(kibana.Duration("seconds")).in(red),
+			percentile("p99", 99, blocked).as(kibana.Duration("seconds")).in(orange),
+			percentile("p99.9", 99.9, blocked).as(kibana.Duration("seconds")).in(red),
 			maximum("longest", blocked).as(kibana.Duration("seconds")).in(brown),
 		),
 	)

@@ -156,8 +156,9 @@ func (v *views) messages() *kibana.Dashboard {
 // slowestFirst are the columns of messages by name, ordered by the slowest.
 func slowestFirst() []*measure {
 	columns := messageColumns()
-	p95 := slices.IndexFunc(columns, func(m *measure) bool { return m.rank == 95 })
-	return append([]*measure{columns[p95]}, slices.Delete(columns, p95, p95+1)...)
+	i := slices.IndexFunc(columns, func(m *measure) bool { return m.rank == 95 })
+	p95 := columns[i]
+	return append([]*measure{p95}, slices.Delete(columns, i, i+1)...)
 }
 
 const serviceID = "service"
