@@ -200,8 +200,9 @@ func (p panel) donut(by bucket, m *measure) panel {
 // Widths of a table's columns, in pixels: ids and templates of routes fit the first,
 // dates the second. The rest share what is left.
 const (
-	nameWidth = 180
-	dateWidth = 200
+	nameWidth  = 180
+	groupWidth = 90 // where there is a second
+	dateWidth  = 200
 )
 
 // table has a row for each value, ordered by the first measure.
@@ -210,8 +211,12 @@ func (p panel) table(buckets []bucket, measures ...*measure) panel {
 		LayerID: mainLayer, LayerType: dataLayer, HeaderRowHeight: "single", RowHeight: "single",
 		Paging: kibana.Paging{Enabled: true, Size: 10}, Sorting: kibana.Sorting{ColumnID: measureID(0), Direction: "desc"},
 	}
-	for _, b := range buckets {
-		visual.Columns = append(visual.Columns, kibana.TableColumn{ColumnID: b.id, Width: nameWidth})
+	for i, b := range buckets {
+		width := float64(nameWidth)
+		if i+1 < len(buckets) {
+			width = groupWidth
+		}
+		visual.Columns = append(visual.Columns, kibana.TableColumn{ColumnID: b.id, Width: width})
 	}
 	for i, m := range measures {
 		c := kibana.TableColumn{ColumnID: measureID(i), IsMetric: true, Alignment: "right"}

@@ -100,7 +100,6 @@ func (v *views) messages() *kibana.Dashboard {
 			maximum("Took", duration).as(kibana.Duration("microseconds")),
 			latest("Message", "string", name),
 			latest("Result", "string", result),
-			latest("Route", "string", route),
 			latest("Connection", "string", connectionID),
 		),
 	)

@@ -196,9 +196,16 @@ func where(c *kibana.Column, query string) *kibana.Column {
 	return c
 }
 
+// overAll returns the time with the intervals that the range cuts, too.
+func overAll() *kibana.Column {
+	c := kibana.Over()
+	c.Params.DropPartials = new(bool)
+	return c
+}
+
 // minutes is a date histogram of an interval.
 func minutes(interval string) *kibana.Column {
-	c := kibana.Over()
+	c := overAll()
 	c.Params.Interval = interval
 	return c
 }

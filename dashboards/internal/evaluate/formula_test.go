@@ -34,7 +34,6 @@ func TestFormulas(t *testing.T) {
 	sum, average := part(kibana.OpSum, "n", ""), part(kibana.OpAverage, "n", "")
 	noAverage := part(kibana.OpAverage, "n", "outcome: none")
 	ago := kibana.Part{Op: kibana.OpSum, Field: "n", Shift: "1h"}
-	recent := kibana.Part{Op: kibana.OpSum, Field: "n", Last: "5m"}
 	for name, test := range map[string]struct {
 		e    kibana.Expr
 		want string
@@ -58,8 +57,6 @@ func TestFormulas(t *testing.T) {
 		"nested":                {calc("divide", calc("subtract", sum, kibana.Num(2)), calc("multiply", all, average)), "0.75"},
 		"division in a fault":   {calc("add", calc("divide", all, none), all), "<nil>"},
 		"with what was before":  {calc("divide", sum, ago), "0.6666666667"},
-		"with what is recent":   {calc("divide", recent, sum), "0.25"},
-		"percentile":            {kibana.Part{Op: kibana.OpPercentile, Field: "n", Percentile: 50}, "4"},
 		"a number of a formula": {calc("add", kibana.Num(1), kibana.Num(2)), "3"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -39,7 +39,7 @@ func TestAutomaticInterval(t *testing.T) {
 		// The range begins with an interval.
 		opts.From = start.Truncate(test.want)
 		opts.To = opts.From.Add(test.length)
-		table := of(counted()).by(kibana.Over()).tables(t, opts)["main"]
+		table := of(counted()).by(overAll()).tables(t, opts)["main"]
 		if table.Interval != test.want {
 			t.Errorf("%v: interval %v, not %v", test.length, table.Interval, test.want)
 		}

@@ -41,7 +41,7 @@ func tables() map[string]check {
 			key := func(x fact) string { return x.transaction }
 			return w.table(w.top(many, "Transaction", w.messages, key, took),
 				most("Took", w.messages, micros, func(x float64) cell { return about(x, toTenMicros) }),
-				latest("Message", w.messages, name), latest("Result", w.messages, result), latest("Route", w.messages, route),
+				latest("Message", w.messages, name), latest("Result", w.messages, result),
 				latest("Connection", w.messages, id))
 		}),
 		"apmws-messages/What services call":                        one(whatServicesCall),
