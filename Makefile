@@ -24,7 +24,7 @@ run: ## Start the chat server with its live page on http://127.0.0.1:8080
 test: setup ## Run all tests of all modules, with the race detector, after setup
 	@.ci/test $(TESTFLAGS)
 
-setup: ## Install what the tests drive: Chromium, redis-server, Node's ws client
+setup: ## Install what the tests drive: Chromium, redis-server, Node's ws client, shellcheck
 	@.ci/setup
 
 lint: ## Check formatting and run the linters (.golangci.yml)

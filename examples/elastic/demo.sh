@@ -3,7 +3,13 @@
 # waiting for one: demo.sh DIRECTORY, as written there by the test of
 # exporters/wire/hour. Elasticsearch, Kibana and APM Server of compose.yaml must
 # have been started; it waits until they answer, and for Kibanas before 8.15 it
-# installs APM's index templates first.
+# installs APM's index templates first. To load twice makes everything double.
+#
+# What APM Server sums up for each minute, such as the calls by destination, it
+# sums up for the minute in which events come, not in which they happened. So this
+# waits for those documents, some three minutes, deletes them, and loads those of
+# the simulated hour in their place. Documents for 10 and 60 minutes, which the
+# dashboards do not read, stay.
 set -euo pipefail
 
 dir=${1:?usage: demo.sh DIRECTORY}
@@ -20,7 +26,11 @@ fail() {
 shopt -s nullglob
 intake=("$dir"/intake-*.ndjson)
 [ ${#intake[@]} -gt 0 ] || fail "there is no intake-*.ndjson in $dir"
-[ -f "$dir/logs.ndjson" ] || fail "there is no logs.ndjson in $dir"
+streams=(metrics-apm.transaction.1m-default metrics-apm.service_destination.1m-default logs-chat-default)
+for stream in "${streams[@]}"; do
+	[ -f "$dir/bulk-$stream.ndjson" ] || fail "there is no bulk-$stream.ndjson in $dir"
+done
+environments=$(jq --exit-status --compact-output .environments "$dir/hour.json") || fail "there is no hour.json in $dir"
 
 # The secrets are not on the command line.
 elastic() {
@@ -60,6 +70,8 @@ fi
 
 # https://www.elastic.co/docs/solutions/observability/apm/elastic-apm-events-intake-api
 await "APM Server" agent --output /dev/null "$apm/"
+# The minute before this one: APM Server may be a little late to begin the next.
+begun=$(jq --null-input --raw-output '(now / 60 | floor) * 60 - 60 | todate')
 # There are thousands: by one curl, on one connection.
 requests() {
 	local file between=
@@ -71,8 +83,39 @@ requests() {
 	done
 }
 curl --fail-early --config <(requests) || fail "APM Server does not take the agent's requests"
+echo "${#intake[@]} requests of an agent are loaded; waiting for what APM Server sums up"
 
+# Its own sums are complete when for two minutes there were no more.
+sums='metrics-apm.transaction.*,metrics-apm.service_*'
+own="{\"query\": {\"bool\": {\"filter\": [
+	{\"range\": {\"@timestamp\": {\"gte\": \"$begun\"}}}, {\"terms\": {\"service.environment\": $environments}}
+]}}}"
+# ask METHOD PATH FIELD of Elasticsearch about its own sums.
+ask() {
+	elastic --request "$1" --header 'Content-Type: application/json' --data "$own" "$es/$sums/$2" |
+		jq --exit-status --raw-output "$3"
+}
+count=0 unchanged=0
+for try in {1..120}; do
+	elastic --output /dev/null --request POST "$es/$sums/_refresh"
+	now=$(ask POST _count .count)
+	unchanged=$((now > 0 && now == count ? unchanged + 1 : 0))
+	count=$now
+	[ $unchanged -lt 24 ] || break
+	sleep "${PAUSE:-5}"
+done
+[ $unchanged -ge 24 ] || fail "after $try looks APM Server still sums up: $count documents"
+# https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-delete-by-query
+deleted=$(ask POST '_delete_by_query?refresh=true' 'if .failures == [] then .deleted else error("not all") end') ||
+	fail "Elasticsearch does not delete what APM Server has summed up"
+echo "$deleted documents of APM Server are of the time of loading, and deleted"
+
+# Without APM's pipelines: the documents are what comes out of them.
 # https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-bulk
-elastic --header 'Content-Type: application/x-ndjson' --data-binary "@$dir/logs.ndjson" "$es/logs-chat-default/_bulk" |
-	jq --exit-status '.errors == false' >/dev/null || fail "Elasticsearch does not take all log lines"
-echo "${#intake[@]} requests of an agent and $(($(wc -l <"$dir/logs.ndjson") / 2)) log lines are loaded"
+for stream in "${streams[@]}"; do
+	parameters=
+	case $stream in metrics-*) parameters='?pipeline=_none' ;; esac
+	elastic --header 'Content-Type: application/x-ndjson' --data-binary "@$dir/bulk-$stream.ndjson" "$es/$stream/_bulk$parameters" |
+		jq --exit-status '.errors == false' >/dev/null || fail "Elasticsearch does not take all of bulk-$stream.ndjson"
+	echo "$(($(wc -l <"$dir/bulk-$stream.ndjson") / 2)) documents of $stream are loaded"
+done

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,18 +62,30 @@ func script(t *testing.T, name string, env []string, args ...string) (code int, 
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 
+// mounted are the files that containers read.
+var mounted = []string{"apm-server.yml", "filebeat.yml", "kibana.yml", "users.sh"}
+
+// copyOfSetup copies setup.sh and the files that it looks after, as a careful
+// user's checkout has them, to a directory of its own.
+func copyOfSetup(t *testing.T) (name string) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range append([]string{"setup.sh"}, mounted...) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(readFile(t, name)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "setup.sh")
+}
+
 // secrets are what setup.sh makes, in a directory of its own.
 func secrets(t *testing.T) map[string]string {
 	t.Helper()
-	dir := t.TempDir()
-	copied := filepath.Join(dir, "setup.sh")
-	if err := os.WriteFile(copied, []byte(readFile(t, "setup.sh")), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	copied := copyOfSetup(t)
 	if code, out := script(t, copied, nil); code != 0 {
 		t.Fatalf("setup.sh: exit code %d\n%s", code, out)
 	}
-	env, err := dotenv.Read(filepath.Join(dir, ".env"))
+	env, err := dotenv.Read(filepath.Join(filepath.Dir(copied), ".env"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +135,3 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
-
-// fields splits a command that has no quotes.
-func fields(line string) []string { return strings.Fields(line) }

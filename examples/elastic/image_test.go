@@ -58,14 +58,14 @@ func build(root string) error {
 		inside := filepath.Join(root, at)
 		switch line[0] {
 		case "ENV":
-			env = append(env, fields(line[1])...)
+			env = append(env, strings.Fields(line[1])...)
 		case "WORKDIR":
 			at = line[1]
 			if err := os.MkdirAll(filepath.Join(root, at), 0o700); err != nil {
 				return err
 			}
 		case "COPY":
-			words := fields(line[1])
+			words := strings.Fields(line[1])
 			if strings.HasPrefix(words[0], "--from") {
 				continue // of the second stage
 			}
@@ -163,7 +163,7 @@ func TestDockerfile(t *testing.T) {
 			if strings.HasPrefix(line[1], "--from=build ") {
 				continue
 			}
-			words := fields(line[1])
+			words := strings.Fields(line[1])
 			for _, source := range words[:len(words)-1] {
 				copies++
 				if _, err := os.Stat(filepath.Join(checkout, source)); err != nil {
@@ -251,15 +251,20 @@ func TestChatAndTraffic(t *testing.T) {
 		t.Fatalf("the command is %q", args)
 	}
 	args[i] = url
-	out, err := exec.CommandContext(t.Context(), filepath.Join(bin, "load"), append(args[1:], "-for", "5s")...).CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("round trips")) {
-		t.Errorf("load: %v\n%s", err, out)
-	}
+	talkUntil(t, filepath.Join(bin, "load"), args[1:], func() bool {
+		for _, field := range logFields {
+			if !strings.Contains(readLog(log), `"`+field+`":`) {
+				return false
+			}
+		}
+		return true
+	})
 
 	// The shell has made way for the chat, so that the signal reaches it.
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
+	var err error
 	select {
 	case err = <-exited:
 	case <-time.After(patience):
@@ -279,6 +284,40 @@ func TestChatAndTraffic(t *testing.T) {
 	}
 	if len(apm.tokens) == 0 {
 		t.Error("the agent has sent nothing")
+	}
+}
+
+// talkUntil lets people talk until something is true, and what they said has come
+// back to them.
+func talkUntil(t *testing.T, load string, args []string, enough func() bool) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "load.log")
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := exec.CommandContext(t.Context(), load, args...)
+	cmd.Stdout, cmd.Stderr = file, file
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	echo := regexp.MustCompile(`, echo p50 [0-9.]*[1-9]`)
+	until(t, "the log has all fields, and there are echoes", func() bool {
+		return len(exited) > 0 || enough() && echo.MatchString(readLog(name))
+	})
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatalf("it has ended: %v\n%s", err, readLog(name))
+	}
+	select {
+	case err = <-exited:
+	case <-time.After(patience):
+		err = errors.New("it does not end")
+	}
+	if echoes := regexp.MustCompile(`\nechoes +[1-9]\d* of `); err != nil || !echoes.MatchString(readLog(name)) {
+		t.Errorf("load: %v\n%s", err, readLog(name))
 	}
 }
 
@@ -305,6 +344,13 @@ func checkHealth(t *testing.T, test []string, url string) {
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("the health is %d", res.StatusCode)
 	}
+}
+
+// logFields are those of the log that the dashboards and the join with traces need.
+var logFields = []string{
+	"trace.id", "transaction.id", "event.action", "event.outcome", "event.duration", "user.id", "client.address", "url.path",
+	"http.response.status_code", "labels.websocket_connection_id", "labels.websocket_close_cause", "labels.http_route",
+	"labels.websocket_refusal_reason", "websocket.messages.received",
 }
 
 // checkLog checks that each line is one object of ECS whose dotted names can be
@@ -347,11 +393,7 @@ func checkLog(t *testing.T, name string) {
 	if err := scanner.Err(); err != nil {
 		t.Fatal(err)
 	}
-	for _, field := range []string{
-		"trace.id", "transaction.id", "event.action", "event.outcome", "event.duration", "user.id", "client.address", "url.path",
-		"http.response.status_code", "labels.websocket_connection_id", "labels.websocket_close_cause", "labels.http_route",
-		"labels.websocket_refusal_reason", "websocket.messages.received",
-	} {
+	for _, field := range logFields {
 		if seen[field] == 0 {
 			t.Errorf("no line of %d has the field %s", lines, field)
 		}

@@ -1,6 +1,7 @@
 package elastic
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,20 +13,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestScriptsAreSound(t *testing.T) {
 	scripts, err := filepath.Glob("*.sh")
-	if err != nil || len(scripts) != 3 {
+	if err != nil || len(scripts) != 4 {
 		t.Fatalf("the scripts are %v, %v", scripts, err)
 	}
-	checker := []string{"bash", "-n"}
-	if path, err := exec.LookPath("shellcheck"); err == nil {
-		checker = []string{path, "--severity=style"}
-	}
 	for _, script := range scripts {
-		cmd := exec.CommandContext(t.Context(), checker[0], append(checker[1:], script)...)
-		if out, err := cmd.CombinedOutput(); err != nil {
+		cmd := exec.CommandContext(t.Context(), "shellcheck", "--severity=style", script)
+		if out, err := cmd.CombinedOutput(); err != nil { // make setup installs it
 			t.Errorf("%s: %v\n%s", script, err, out)
 		}
 		if info, err := os.Stat(script); err != nil || info.Mode()&0o111 == 0 {
@@ -36,13 +34,15 @@ func TestScriptsAreSound(t *testing.T) {
 
 // setup.sh makes what nobody can guess, for nobody else to read, and never twice.
 func TestSetup(t *testing.T) {
-	dir := t.TempDir()
-	copied := filepath.Join(dir, "setup.sh")
-	if err := os.WriteFile(copied, []byte(readFile(t, "setup.sh")), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	copied := copyOfSetup(t)
+	dir := filepath.Dir(copied)
 	if code, out := script(t, copied, nil); code != 0 || !strings.Contains(out, ".env") {
 		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	for _, name := range mounted {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode()&0o444 != 0o444 {
+			t.Errorf("not every user of a container can read %s: %v, %v", name, err, info.Mode())
+		}
 	}
 	env := filepath.Join(dir, ".env")
 	if info, err := os.Stat(env); err != nil || info.Mode().Perm() != 0o600 {
@@ -73,8 +73,31 @@ func TestSetup(t *testing.T) {
 	if len(seen) != 20 {
 		t.Errorf("%d secrets in two runs", len(seen))
 	}
-	if ignored := fields(readFile(t, ".gitignore")); !slices.Contains(ignored, ".env") {
+	if ignored := strings.Fields(readFile(t, ".gitignore")); !slices.Contains(ignored, ".env") || !slices.Contains(ignored, ".env.*") {
 		t.Error(".env is not ignored")
+	}
+}
+
+// Where there is no chance, or no room, nothing is left that would be taken for
+// secrets.
+func TestSetupFails(t *testing.T) {
+	for name, program := range map[string]string{
+		"no random bytes":  "od", // which prints nothing
+		"too few of them":  "od; printf 'ab cd\n'",
+		"od fails":         "od; exit 1",
+		"it cannot rename": "mv; exit 1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			copied, bin := copyOfSetup(t), t.TempDir()
+			program, does, _ := strings.Cut(program, ";")
+			if err := os.WriteFile(filepath.Join(bin, program), []byte("#!/bin/sh\n"+does+"\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			code, out := script(t, copied, []string{"PATH=" + bin + ":" + os.Getenv("PATH")})
+			if left, err := filepath.Glob(filepath.Join(filepath.Dir(copied), ".env*")); code != 1 || err != nil || len(left) > 0 {
+				t.Errorf("exit code %d, and %q are left, %v\n%s", code, left, err, out)
+			}
+		})
 	}
 }
 
@@ -154,69 +177,98 @@ func TestUsers(t *testing.T) {
 }
 
 // demoStack answers as Elasticsearch, Kibana and APM Server do, on one port.
-func demoStack(templates string, errors bool) *exchange {
-	waits := 2
-	return &exchange{answer: func(r *http.Request, body string) (int, string) {
-		user, password, _ := r.BasicAuth()
-		byAgent := r.URL.Path == "/apm/" || r.URL.Path == "/apm/intake/v2/events"
-		if byAgent && r.Header.Get("Authorization") != "Bearer token" || !byAgent && (user != "elastic" || password != "of-elastic") {
-			return http.StatusUnauthorized, ""
-		}
-		if strings.HasPrefix(r.URL.Path, "/kibana/") && r.Header.Get("kbn-xsrf") == "" {
-			return http.StatusBadRequest, ""
-		}
-		switch r.Method + " " + r.URL.Path {
-		case "GET /kibana/api/status":
-			if waits--; waits >= 0 {
-				return http.StatusServiceUnavailable, "Kibana server is not ready yet"
-			}
-			return http.StatusOK, "{}"
-		case "GET /es/_index_template/traces-apm*":
-			return http.StatusOK, templates
-		case "GET /kibana/api/fleet/epm/packages/apm":
-			return http.StatusOK, `{"item":{"name":"apm","version":"8.12.2"}}`
-		case "POST /apm/intake/v2/events":
-			if r.Header.Get("Content-Type") != "application/x-ndjson" || strings.Contains(body, "bad") {
-				return http.StatusBadRequest, ""
-			}
-			return http.StatusAccepted, ""
-		case "POST /es/logs-chat-default/_bulk":
-			if errors {
-				return http.StatusOK, `{"errors":true,"items":[]}`
-			}
-			return http.StatusOK, `{"errors":false,"items":[]}`
-		case "GET /es/", "GET /apm/", "POST /kibana/api/fleet/setup", "POST /kibana/api/fleet/epm/packages/apm/8.12.2":
-			return http.StatusOK, "{}"
-		}
-		return http.StatusNotFound, "unexpected"
-	}}
+type demoStack struct {
+	*exchange
+	templates string
+	refuses   string // a data stream, whose bulk request it answers with errors
+	sums      []int  // how many documents APM Server has made, look by look, and then the last
+	waits     int    // answers of Kibana before it is ready
 }
 
-func TestDemo(t *testing.T) {
-	dir := t.TempDir()
+func (d *demoStack) answer(r *http.Request, body string) (int, string) {
+	user, password, _ := r.BasicAuth()
+	byAgent := strings.HasPrefix(r.URL.Path, "/apm/")
+	if byAgent && r.Header.Get("Authorization") != "Bearer token" || !byAgent && (user != "elastic" || password != "of-elastic") {
+		return http.StatusUnauthorized, ""
+	}
+	if strings.HasPrefix(r.URL.Path, "/kibana/") && r.Header.Get("kbn-xsrf") == "" {
+		return http.StatusBadRequest, ""
+	}
+	const sums = "/es/metrics-apm.transaction.*,metrics-apm.service_*/"
+	switch asked := r.Method + " " + r.URL.Path; asked {
+	case "GET /kibana/api/status":
+		if d.waits--; d.waits >= 0 {
+			return http.StatusServiceUnavailable, "Kibana server is not ready yet"
+		}
+		return http.StatusOK, "{}"
+	case "GET /es/_index_template/traces-apm*":
+		return http.StatusOK, d.templates
+	case "GET /kibana/api/fleet/epm/packages/apm":
+		return http.StatusOK, `{"item":{"name":"apm","version":"8.12.2"}}`
+	case "POST /apm/intake/v2/events":
+		if r.Header.Get("Content-Type") != "application/x-ndjson" || strings.Contains(body, "bad") {
+			return http.StatusBadRequest, ""
+		}
+		return http.StatusAccepted, ""
+	case "POST " + sums + "_count", "POST " + sums + "_delete_by_query":
+		n := d.sums[0]
+		if strings.HasSuffix(asked, "_count") && len(d.sums) > 1 {
+			d.sums = d.sums[1:]
+		}
+		return http.StatusOK, fmt.Sprintf(`{"count":%d,"deleted":%[1]d,"failures":[]}`, n)
+	case "POST /es/logs-chat-default/_bulk", "POST /es/metrics-apm.transaction.1m-default/_bulk",
+		"POST /es/metrics-apm.service_destination.1m-default/_bulk":
+		// APM's own pipelines take documents of APM Server alone.
+		if strings.Contains(asked, "metrics") != (r.URL.RawQuery == "pipeline=_none") {
+			return http.StatusBadRequest, ""
+		}
+		return http.StatusOK, fmt.Sprintf(`{"errors":%t,"items":[]}`, d.refuses != "" && strings.Contains(asked, d.refuses))
+	case "GET /es/", "GET /apm/", "POST /kibana/api/fleet/setup", "POST /kibana/api/fleet/epm/packages/apm/8.12.2",
+		"POST " + sums + "_refresh":
+		return http.StatusOK, "{}"
+	}
+	return http.StatusNotFound, "unexpected"
+}
+
+// recording writes what demo.sh is to load, less one file.
+func recording(t *testing.T, first, without string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
 	for name, text := range map[string]string{
-		"intake-1.ndjson": "{\"metadata\":{}}\n{\"transaction\":{}}\n",
-		"intake-2.ndjson": "{\"metadata\":{}}\n{\"span\":{}}\n",
-		"logs.ndjson":     "{\"create\":{}}\n{\"message\":\"a\"}\n{\"create\":{}}\n{\"message\":\"b\"}\n",
+		"intake-1.ndjson":                                        first,
+		"intake-2.ndjson":                                        "{\"metadata\":{}}\n{\"span\":{}}\n",
+		"bulk-logs-chat-default.ndjson":                          "{\"create\":{}}\n{\"message\":\"a\"}\n{\"create\":{}}\n{\"message\":\"b\"}\n",
+		"bulk-metrics-apm.transaction.1m-default.ndjson":         "{\"create\":{}}\n{\"_doc_count\":7}\n",
+		"bulk-metrics-apm.service_destination.1m-default.ndjson": "{\"create\":{}}\n{\"x\":8}\n",
+		"hour.json": `{"environments":["production","staging"],"end":"2026-03-04T12:00:00Z"}`,
 	} {
+		if strings.HasPrefix(name, without) && without != "" {
+			continue
+		}
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	bad := t.TempDir()
-	for _, name := range []string{"intake-1.ndjson", "intake-2.ndjson", "logs.ndjson"} {
-		if err := os.WriteFile(filepath.Join(bad, name), []byte("bad"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	return dir
+}
+
+func TestDemo(t *testing.T) {
 	const (
 		none = `{"index_templates":[]}`
 		some = `{"index_templates":[{"name":"traces-apm@template"}]}`
+		good = "{\"metadata\":{}}\n{\"transaction\":{}}\n"
+		sums = "POST /es/metrics-apm.transaction.*,metrics-apm.service_*/"
+		own  = ` {"query": {"bool": {"filter": [ {"range": {"@timestamp": {"gte": "MINUTE"}}}, {"terms": {"service.environment": ["production","staging"]}} ]}}}`
 	)
-	loads := []string{
+	requests := []string{
 		`GET /apm/`,
 		`POST /apm/intake/v2/events {"metadata":{}} {"transaction":{}}`,
 		`POST /apm/intake/v2/events {"metadata":{}} {"span":{}}`,
+	}
+	look := []string{sums + "_refresh", sums + "_count" + own}
+	bulk := []string{
+		`POST /es/metrics-apm.transaction.1m-default/_bulk {"create":{}} {"_doc_count":7}`,
+		`POST /es/metrics-apm.service_destination.1m-default/_bulk {"create":{}} {"x":8}`,
 		`POST /es/logs-chat-default/_bulk {"create":{}} {"message":"a"} {"create":{}} {"message":"b"}`,
 	}
 	begin := []string{"GET /es/", "GET /kibana/api/status", "GET /kibana/api/status", "GET /kibana/api/status", "GET /es/_index_template/traces-apm*"}
@@ -224,25 +276,34 @@ func TestDemo(t *testing.T) {
 		"POST /kibana/api/fleet/setup", "GET /kibana/api/fleet/epm/packages/apm",
 		`POST /kibana/api/fleet/epm/packages/apm/8.12.2 {"force": true}`,
 	}
+	// The first documents come at the third look, the last at the fifth; and then
+	// nothing changes for 24.
+	loads := slices.Concat(requests, slices.Repeat(look, 5+24), []string{sums + "_delete_by_query" + own}, bulk)
 	for _, c := range []struct {
 		name      string
 		templates string
-		errors    bool
+		refuses   string
 		dir       string
 		code      int
 		out       string
 		asked     []string
 	}{
-		{"templates are there", some, false, dir, 0, "2 requests of an agent and 2 log lines", slices.Concat(begin, loads)},
-		{"templates are not", none, false, dir, 0, "installing APM's templates 8.12.2", slices.Concat(begin, install, loads)},
-		{"lines are not taken", some, true, dir, 1, "does not take all log lines", slices.Concat(begin, loads)},
-		{"an event is not taken", some, false, bad, 1, "does not take the agent's requests", slices.Concat(begin, loads[:1], []string{`POST /apm/intake/v2/events bad`})},
-		{"no documents", some, false, t.TempDir(), 1, "there is no intake-*.ndjson", nil},
+		{"templates are there", some, "", recording(t, good, ""), 0, "2 documents of logs-chat-default are loaded", slices.Concat(begin, loads)},
+		{"templates are not", none, "", recording(t, good, ""), 0, "installing APM's templates 8.12.2", slices.Concat(begin, install, loads)},
+		{"lines are not taken", some, "logs", recording(t, good, ""), 1, "does not take all of bulk-logs-chat-default.ndjson", slices.Concat(begin, loads)},
+		{"sums are not taken", some, "destination", recording(t, good, ""), 1, "does not take all of bulk-metrics-apm.service_destination", slices.Concat(begin, loads[:len(loads)-1])},
+		{"an event is not taken", some, "", recording(t, "bad", ""), 1, "does not take the agent's requests", slices.Concat(begin, requests[:1], []string{`POST /apm/intake/v2/events bad`})},
+		{"no requests", some, "", recording(t, good, "intake"), 1, "there is no intake-*.ndjson", nil},
+		{"no lines", some, "", recording(t, good, "bulk-logs"), 1, "there is no bulk-logs-chat-default.ndjson", nil},
+		{"no hour", some, "", recording(t, good, "hour"), 1, "there is no hour.json", nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			stack := demoStack(c.templates, c.errors)
+			t.Parallel()
+			stack := &demoStack{templates: c.templates, refuses: c.refuses, sums: []int{0, 0, 3, 3, 7}, waits: 2}
+			stack.exchange = &exchange{answer: stack.answer}
 			server := httptest.NewServer(stack)
 			defer server.Close()
+			minute := time.Now().UTC().Add(-time.Minute).Truncate(time.Minute) // the one before
 			code, out := script(t, "demo.sh", []string{
 				"ES_URL=" + server.URL + "/es", "KIBANA_URL=" + server.URL + "/kibana", "APM_URL=" + server.URL + "/apm",
 				"ELASTIC_PASSWORD=of-elastic", "APM_SECRET_TOKEN=token",
@@ -250,8 +311,44 @@ func TestDemo(t *testing.T) {
 			if code != c.code || !strings.Contains(out, c.out) || strings.Contains(out, "of-elastic") {
 				t.Errorf("exit code %d\n%s", code, out)
 			}
-			if asked := stack.requests(); !slices.Equal(asked, c.asked) {
+			asked := stack.requests()
+			for i := range asked { // by which minute it has begun is left to chance
+				for at := minute; at.Before(time.Now().Add(-time.Minute)); at = at.Add(time.Minute) {
+					asked[i] = strings.ReplaceAll(asked[i], at.Format(time.RFC3339), "MINUTE")
+				}
+			}
+			if !slices.Equal(asked, c.asked) {
 				t.Errorf("it asks\n%s", strings.Join(asked, "\n"))
+			}
+		})
+	}
+}
+
+// steady.sh finds who was killed for memory, started anew, or failed; who runs, or
+// has ended well, is well.
+func TestSteady(t *testing.T) {
+	const good = "/apmws-chat-1 running false 0 0\\n/apmws-users-1 exited false 0 0\\n"
+	for _, c := range []struct {
+		name, states string
+		code         int
+		says         string
+	}{
+		{"all is well", good, 0, "apmws-users-1: exited, out of memory: false, started anew 0 times, exit code 0"},
+		{"killed", good + "/apmws-kibana-1 running true 0 0\\n", 1, "apmws-kibana-1: running, out of memory: true"},
+		{"started anew", "/apmws-kibana-1 running false 2 0\\n" + good, 1, "started anew 2 times"},
+		{"failed", "/apmws-users-1 exited false 0 1\\n" + good, 1, "exit code 1"},
+		{"nothing runs", "", 1, "there are no containers"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bin := t.TempDir()
+			docker := "#!/bin/sh\ncase \"$1 $2\" in\n'compose ps') printf '" + map[bool]string{true: "", false: "a\\nb\\n"}[c.states == ""] +
+				"' ;;\n'inspect --format') printf '" + c.states + "' ;;\n*) exit 1 ;;\nesac\n"
+			if err := os.WriteFile(filepath.Join(bin, "docker"), []byte(docker), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			code, out := script(t, "steady.sh", []string{"PATH=" + bin + ":" + os.Getenv("PATH")})
+			if code != c.code || !strings.Contains(out, c.says) {
+				t.Errorf("exit code %d\n%s", code, out)
 			}
 		})
 	}

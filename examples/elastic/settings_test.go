@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// known are the names of settings, as the vendor's documentation has them; the
-// pages are below https://www.elastic.co/docs/. A name that is not among them may
-// be right: look it up, and add it with its page.
+// known are the names of settings that were looked up, each on its page of the
+// vendor's documentation, below https://www.elastic.co/docs/. A name that is not
+// among them may be right: look it up, and add it with its page.
 var known = map[string]map[string]string{
 	"kibana.yml": {
 		"server.host":                                   "reference/kibana/configuration-reference/general-settings",
@@ -80,7 +80,7 @@ var known = map[string]map[string]string{
 	},
 }
 
-func TestSettingsAreDocumented(t *testing.T) {
+func TestSettingsWereLookedUp(t *testing.T) {
 	check := func(where string, names []string) {
 		slices.Sort(names)
 		for _, name := range names {

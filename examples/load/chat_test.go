@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -110,10 +111,14 @@ func TestTraffic(t *testing.T) {
 	var out, complaints output
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
+	cfg, err := configFrom([]string{"-url", c.url, "-connections", "24", "-rate", "8", "-churn", "1200"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.progress = 20 * time.Millisecond
 	code := make(chan int)
-	go func() {
-		code <- run(ctx, []string{"-url", c.url, "-connections", "24", "-rate", "8", "-churn", "1200"}, &out, &complaints)
-	}()
+	go func() { code <- drive(ctx, cfg, &out, &complaints) }()
+	echo := regexp.MustCompile(`, echo p50 [0-9.]*[1-9]`)
 	// Those that no run of any length can do without.
 	until(t, "people have come, gone, vanished, been refused and been cut off", func() bool {
 		return c.count("event.action", "websocket-connected") > 60 &&
@@ -121,7 +126,8 @@ func TestTraffic(t *testing.T) {
 			c.count("labels.websocket_refusal_reason", "unauthenticated") > 0 &&
 			c.count("labels.websocket_close_cause", "normal") > 0 &&
 			c.count("labels.websocket_close_cause", "read_error") > 0 &&
-			c.count("labels.websocket_close_cause", "message_too_big") > 0
+			c.count("labels.websocket_close_cause", "message_too_big") > 0 &&
+			echo.MatchString(out.String())
 	})
 	stop()
 	if got := <-code; got != 0 || complaints.String() != "" {
@@ -138,10 +144,10 @@ func TestTraffic(t *testing.T) {
 		opened, left, vanished, ended, refused, unreachable, sent, unknown, received, complaints, echoed, asked, unechoed int
 	}
 	const form = "connections  %d opened: %d closed, %d dropped without a goodbye, %d ended by the chat\n" +
-		"handshakes   %d refused, %d without an answer\n" +
+		"handshakes   %d refused; the chat was unreachable %d times\n" +
 		"messages     %d sent, %d of them unknown to the chat; %d received, %d of them complaints\n" +
 		"echoes       %d of %d, %d never came\n"
-	_, summary, _ := strings.Cut(out.String(), "connections  ")
+	_, summary, _ := strings.Cut(out.String(), "\nconnections  ")
 	if _, err := fmt.Sscanf("connections  "+summary, form, &did.opened, &did.left, &did.vanished, &did.ended,
 		&did.refused, &did.unreachable, &did.sent, &did.unknown, &did.received, &did.complaints,
 		&did.echoed, &did.asked, &did.unechoed); err != nil {
@@ -150,14 +156,16 @@ func TestTraffic(t *testing.T) {
 	if did.left+did.vanished+did.ended != did.opened || did.echoed+did.unechoed != did.asked {
 		t.Errorf("the sums are wrong: %+v", did)
 	}
-	// A handshake that was under way when the time was over is counted there alone.
-	if n := c.count("event.action", "websocket-connected"); n < did.opened || n > did.opened+24 {
+	// A handshake that was under way when the time was over, or that took too long,
+	// is counted there alone.
+	lost := 24 + did.unreachable
+	if n := c.count("event.action", "websocket-connected"); n < did.opened || n > did.opened+lost {
 		t.Errorf("the chat has seen %d connections, and %d were opened", n, did.opened)
 	}
-	if n := c.count("event.action", "websocket-refused"); n < did.refused || n > did.refused+24 {
+	if n := c.count("event.action", "websocket-refused"); n < did.refused || n > did.refused+lost {
 		t.Errorf("the chat has refused %d handshakes, and %d were", n, did.refused)
 	}
-	if did.echoed == 0 || did.unknown == 0 || did.complaints == 0 || did.unreachable != 0 {
+	if did.echoed == 0 || did.unknown == 0 || did.complaints == 0 {
 		t.Errorf("there is no life in it: %+v", did)
 	}
 }
@@ -165,7 +173,7 @@ func TestTraffic(t *testing.T) {
 // A chat that is away at first, and one that forgets its tokens, are come back
 // to.
 func TestComesBack(t *testing.T) {
-	var logins, handshakes atomic.Int64
+	var logins, handshakes, rejected atomic.Int64
 	upgrader := websocket.Upgrader{}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /login", func(w http.ResponseWriter, _ *http.Request) {
@@ -176,12 +184,20 @@ func TestComesBack(t *testing.T) {
 		fmt.Fprint(w, `{"token":"good"}`)
 	})
 	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.Header.Get("Authorization") != "Bearer good", r.Header.Get("Origin") != "":
-			w.WriteHeader(http.StatusForbidden) // an intruder
-			return
-		case handshakes.Add(1) <= 2:
-			w.WriteHeader(http.StatusUnauthorized)
+		status := http.StatusForbidden // of an intruder
+		if r.Header.Get("Authorization") == "Bearer good" && r.Header.Get("Origin") == "" {
+			switch handshakes.Add(1) {
+			case 1, 2:
+				status = http.StatusUnauthorized
+			case 3:
+				status = http.StatusBadGateway // an answer, too, and nothing that a new token would mend
+			default:
+				status = http.StatusSwitchingProtocols
+			}
+		}
+		if status != http.StatusSwitchingProtocols {
+			rejected.Add(1)
+			w.WriteHeader(status)
 			return
 		}
 		conn, err := upgrader.Upgrade(w, r, nil)
@@ -214,6 +230,10 @@ func TestComesBack(t *testing.T) {
 	if n := f.counts.get(unreachable); n != 3 {
 		t.Errorf("%d times unreachable, want 3", n)
 	}
+	// One that was given up in the end is counted there alone.
+	if n, all := f.counts.get(refused), rejected.Load(); n < 3 || n < all-1 || n > all {
+		t.Errorf("%d handshakes are refused, want %d", n, all)
+	}
 	if n := logins.Load(); n != 3+1+2 {
 		t.Errorf("%d logins, want one more after each 401", n)
 	}
@@ -226,10 +246,31 @@ func TestComesBack(t *testing.T) {
 func TestNobodyThere(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close() // its port refuses connections
+	cfg, err := configFrom([]string{"-url", server.URL, "-connections", "2"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.progress = 5 * time.Millisecond
 	var out, complaints output
-	code := run(t.Context(), []string{"-url", server.URL, "-connections", "2", "-for", "300ms"}, &out, &complaints)
-	if code != 1 || !strings.Contains(complaints.String(), "refused") {
-		t.Errorf("exit code %d, complaints %q", code, complaints.String())
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	code := make(chan int)
+	go func() { code <- drive(ctx, cfg, &out, &complaints) }()
+	until(t, "it is known why", func() bool { return strings.Contains(out.String(), "refused)") })
+	stop()
+	if got := <-code; got != 1 || !strings.Contains(complaints.String(), "could be opened: ") || !strings.Contains(complaints.String(), "connection refused") {
+		t.Errorf("exit code %d, complaints %q", got, complaints.String())
+	}
+}
+
+// It ends by itself when the time is over.
+func TestDuration(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	defer server.Close()
+	var out, complaints output
+	code := run(t.Context(), []string{"-url", server.URL, "-connections", "1", "-for", "1ms"}, &out, &complaints)
+	if code != 1 || !strings.Contains(out.String(), "connections  0 opened") {
+		t.Errorf("exit code %d, it writes %q", code, out.String())
 	}
 }
 

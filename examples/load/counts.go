@@ -7,8 +7,8 @@ type counter int
 
 const (
 	opened      counter = iota // connections
-	refused                    // handshakes that were answered with something else than 101
-	unreachable                // handshakes and logins without an answer, or with 5xx
+	refused                    // handshakes that were answered by another status than 101, be it a 5xx
+	unreachable                // handshakes without an answer, and logins that failed in any way
 	left                       // connections that this side closed with a close frame
 	vanished                   // connections that this side dropped without one
 	ended                      // connections that the chat closed, or the network

@@ -39,6 +39,11 @@ func run(ctx context.Context, args []string, out, complaints io.Writer) int {
 	case err != nil:
 		return 2 // configFrom has said why
 	}
+	return drive(ctx, cfg, out, complaints)
+}
+
+// drive is run, once it is known what is to be done.
+func drive(ctx context.Context, cfg config, out, complaints io.Writer) int {
 	if cfg.duration > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, cfg.duration)

@@ -25,7 +25,7 @@ func (f *fleet) summary(out io.Writer) {
 	fmt.Fprintf(out, "\nafter %s, seed %d\n", time.Since(f.start).Round(time.Millisecond), f.cfg.seed)
 	fmt.Fprintf(out, "connections  %d opened: %d closed, %d dropped without a goodbye, %d ended by the chat\n",
 		c.get(opened), c.get(left), c.get(vanished), c.get(ended))
-	fmt.Fprintf(out, "handshakes   %d refused, %d without an answer\n", c.get(refused), c.get(unreachable))
+	fmt.Fprintf(out, "handshakes   %d refused; the chat was unreachable %d times\n", c.get(refused), c.get(unreachable))
 	fmt.Fprintf(out, "messages     %d sent, %d of them unknown to the chat; %d received, %d of them complaints\n",
 		c.get(sent), c.get(unknown), c.get(received), c.get(complaint))
 	fmt.Fprintf(out, "echoes       %d of %d, %d never came\n", c.get(echoed), c.get(asked), c.get(unechoed))

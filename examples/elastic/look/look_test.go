@@ -220,16 +220,24 @@ func TestAllDashboards(t *testing.T) {
 	}
 }
 
-// Where not all that can happen has happened yet, an empty panel is no error.
-func TestAllowEmpty(t *testing.T) {
+// Where not all that can happen has happened yet, a panel that is named may be
+// empty: not another, not one with an error, and not one that is not there.
+func TestMayBeEmpty(t *testing.T) {
 	t.Parallel()
+	blank := func(title string) string { return recent(title, `data-render-complete="true"`, "") }
 	at := kibana(t, map[string]string{
-		"empty": board(recent("Blank", `data-render-complete="true"`, ""), ""),
+		"empty": board(blank("Blank"), "", recent("N/A", `data-render-complete="true"`, fmt.Sprintf(number, "N/A")), ""),
+		"other": board(blank("Blank"), "", blank("Blank, too"), ""),
 		"wrong": board(recent("Wrong", `data-error="true"`, ""), ""),
 	})
 	var out, complaints bytes.Buffer
-	code := run(t.Context(), []string{"-kibana", at, "-allow-empty", "empty", "wrong"}, environment, &out, &complaints)
-	if code != 1 || out.String() != "empty: all 1 panels are well\n" || complaints.String() != "wrong: \"Wrong\" shows an error: it does not say which\n" {
+	code := run(t.Context(), []string{
+		"-kibana", at, "-may-be-empty", "Blank", "-may-be-empty", "N/A", "-may-be-empty", "Wrong", "-may-be-empty", "Gone",
+		"empty", "other", "wrong",
+	}, environment, &out, &complaints)
+	const want = "other: \"Blank, too\" is empty\n" + "wrong: \"Wrong\" shows an error: it does not say which\n" +
+		"there is no panel \"Gone\", which may be empty\n"
+	if code != 1 || out.String() != "empty: all 2 panels are well\n" || complaints.String() != want {
 		t.Errorf("exit code %d\n%s%s", code, &out, &complaints)
 	}
 }
@@ -256,6 +264,7 @@ func TestCommandLine(t *testing.T) {
 		{nil, "", 2, "KIBANA_PASSWORD is not set"},
 		{[]string{"-kibana", "kibana"}, password, 2, "-kibana is such as"},
 		{[]string{"-wait", "0s"}, password, 2, "-wait is more"},
+		{[]string{"-until", "now"}, password, 2, "-until is such as"},
 	} {
 		var out, complaints bytes.Buffer
 		code := run(t.Context(), c.args, func(string) string { return c.password }, &out, &complaints)
@@ -266,12 +275,18 @@ func TestCommandLine(t *testing.T) {
 }
 
 func TestAddress(t *testing.T) {
-	s, err := settingsFrom([]string{"-kibana", "https://k.example/base/", "-space", "a b", "-since", "90m"}, environment)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const want = "https://k.example/base/s/a%20b/app/dashboards#/view/x?_g=(refreshInterval:(pause:!t,value:0),time:(from:now-90m,to:now))"
-	if got := s.address("x"); got != want {
-		t.Errorf("the address is %s", got)
+	for _, c := range []struct{ until, want string }{
+		{"", "(from:now-90m,to:now)"},
+		{"2026-03-04T13:00:00.0625+01:00", "(from:'2026-03-04T10:30:00.062Z',to:'2026-03-04T12:00:00.062Z')"},
+	} {
+		args := []string{"-kibana", "https://k.example/base/", "-space", "a b", "-since", "90m", "-until", c.until}
+		s, err := settingsFrom(args, environment)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "https://k.example/base/s/a%20b/app/dashboards#/view/x?_g=(refreshInterval:(pause:!t,value:0),time:" + c.want + ")"
+		if got := s.address("x"); got != want {
+			t.Errorf("the address is %s", got)
+		}
 	}
 }

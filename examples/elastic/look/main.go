@@ -1,6 +1,6 @@
 // Command look opens the dashboards in a browser, as a person would, and fails
-// when a panel of one shows an error, or nothing at all. It keeps a picture of
-// each.
+// when a panel of one shows an error, or nothing at all, which a number that is
+// N/A is, too. It keeps a picture of each.
 //
 //	KIBANA_PASSWORD=… go run ./examples/elastic/look -kibana http://127.0.0.1:5601 -user elastic
 //
@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -35,10 +36,11 @@ type settings struct {
 	kibana         string // without a slash at its end
 	space          string // empty: the default one
 	user, password string
-	since          time.Duration // the time range, to now
+	since          time.Duration // the length of the time range
+	until          time.Time     // its end; zero: now
 	wait           time.Duration // for each dashboard
 	pictures       string        // a directory; empty: no pictures
-	allowEmpty     bool          // errors alone count
+	mayBeEmpty     titles        // of panels
 	dashboards     []string      // ids
 }
 
@@ -46,10 +48,13 @@ const usage = `Usage of look: look [flags] [dashboard-id ...], of the environmen
   -kibana URL      where Kibana is (default http://127.0.0.1:5601)
   -space id        of a space (default: the default one)
   -user name       who looks (default elastic)
-  -since duration  from when until now (default 2h)
+  -since duration  how long a time they are to show (default 2h)
+  -until time      when that ends, in RFC 3339 (default: now)
   -wait duration   until a dashboard has been drawn (default 2m)
   -pictures dir    keep a picture of each there
-  -allow-empty     errors alone count: not all that can happen has happened yet
+  -may-be-empty title
+                   of a panel that may show nothing, on any dashboard; may be given
+                   several times, and each must be the title of a panel
 `
 
 // all are the ids of the dashboards.
@@ -78,11 +83,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, co
 		fmt.Fprintln(complaints, "login:", err)
 		return 1
 	}
-	code := 0
+	code, seen := 0, map[string]bool{}
 	for _, id := range s.dashboards {
 		panels, err := b.look(s, id)
 		for _, p := range panels {
-			if complaint := p.complaint(s.allowEmpty); complaint != "" {
+			seen[p.Title] = true
+			if complaint := p.complaint(slices.Contains(s.mayBeEmpty, p.Title)); complaint != "" {
 				err = errors.Join(err, fmt.Errorf("%q %s", p.Title, complaint))
 			}
 		}
@@ -92,6 +98,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, co
 			continue
 		}
 		fmt.Fprintf(out, "%s: all %d panels are well\n", id, len(panels))
+	}
+	for _, title := range s.mayBeEmpty {
+		if !seen[title] {
+			fmt.Fprintf(complaints, "there is no panel %q, which may be empty\n", title)
+			code = 1
+		}
 	}
 	return code
 }
@@ -106,7 +118,8 @@ func settingsFrom(args []string, getenv func(string) string) (settings, error) {
 	flags.DurationVar(&s.since, "since", 2*time.Hour, "")
 	flags.DurationVar(&s.wait, "wait", 2*time.Minute, "")
 	flags.StringVar(&s.pictures, "pictures", "", "")
-	flags.BoolVar(&s.allowEmpty, "allow-empty", false, "")
+	flags.Var(&s.mayBeEmpty, "may-be-empty", "")
+	until := flags.String("until", "", "")
 	if err := flags.Parse(args); err != nil {
 		return s, err
 	}
@@ -114,6 +127,12 @@ func settingsFrom(args []string, getenv func(string) string) (settings, error) {
 	s.password = getenv("KIBANA_PASSWORD")
 	if s.dashboards = flags.Args(); len(s.dashboards) == 0 {
 		s.dashboards = all
+	}
+	if *until != "" {
+		var err error
+		if s.until, err = time.Parse(time.RFC3339, *until); err != nil {
+			return s, errors.New("-until is such as 2026-03-04T12:00:00Z")
+		}
 	}
 	u, err := url.Parse(s.kibana)
 	switch {
@@ -133,6 +152,23 @@ func (s settings) address(id string) string {
 	if s.space != "" {
 		space = "/s/" + url.PathEscape(s.space)
 	}
-	return fmt.Sprintf("%s%s/app/dashboards#/view/%s?_g=(refreshInterval:(pause:!t,value:0),time:(from:now-%dm,to:now))",
-		s.kibana, space, url.PathEscape(id), int(s.since.Minutes()))
+	from, to := fmt.Sprintf("now-%dm", int(s.since.Minutes())), "now"
+	if !s.until.IsZero() {
+		const quoted = "'2006-01-02T15:04:05.000Z'"
+		from, to = s.until.Add(-s.since).UTC().Format(quoted), s.until.UTC().Format(quoted)
+	}
+	return fmt.Sprintf("%s%s/app/dashboards#/view/%s?_g=(refreshInterval:(pause:!t,value:0),time:(from:%s,to:%s))",
+		s.kibana, space, url.PathEscape(id), from, to)
+}
+
+// titles is a flag that is given once for each.
+type titles []string
+
+// String implements flag.Value.
+func (t *titles) String() string { return strings.Join(*t, ", ") }
+
+// Set implements flag.Value.
+func (t *titles) Set(title string) error {
+	*t = append(*t, title)
+	return nil
 }

@@ -21,11 +21,11 @@ type panel struct {
 }
 
 // complaint returns what is wrong with a panel that is complete, or nothing.
-func (p panel) complaint(allowEmpty bool) string {
+func (p panel) complaint(mayBeEmpty bool) string {
 	switch {
 	case p.Error != "":
 		return "shows an error: " + p.Error
-	case p.Empty && !allowEmpty:
+	case p.Empty && !mayBeEmpty:
 		return "is empty"
 	default:
 		return ""

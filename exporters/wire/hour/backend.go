@@ -32,7 +32,7 @@ type backEnd struct {
 	requests []Request // with bodies as they came, until they are decoded
 	decoded  int       // how many of the first have been taken for that
 	finished bool      // there will be no more
-	failed   error
+	failed   error     // the first
 }
 
 func newBackEnd(end time.Time) *backEnd {
@@ -96,6 +96,10 @@ func (b *backEnd) work() {
 		switch {
 		case i >= 0:
 			body, err := unpack(request.Body)
+			if len(body) == 0 && err == nil { // closed before the first line
+				b.keep(i, nil, nil)
+				continue
+			}
 			if err == nil {
 				body, err = asOfNode(body, request.Node)
 			}
@@ -127,7 +131,7 @@ func (b *backEnd) keep(i int, body []byte, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.requests[i].Body = body
-	if err != nil {
+	if err != nil && b.failed == nil {
 		b.failed = fmt.Errorf("hour: a request of %s: %w", b.requests[i].Node, err)
 	}
 }
@@ -149,10 +153,18 @@ func (b *backEnd) during(simulate func()) {
 
 func unpack(body []byte) ([]byte, error) {
 	r, err := zlib.NewReader(bytes.NewReader(body))
-	if err != nil {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, nil
+	} else if err != nil {
 		return nil, err
 	}
-	return io.ReadAll(r)
+	unpacked, err := io.ReadAll(r)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		// The agent was closed meanwhile, which does not end what it has begun. An APM
+		// Server takes the lines before that, too.
+		unpacked, err = unpacked[:bytes.LastIndexByte(unpacked, '\n')+1], nil
+	}
+	return unpacked, err
 }
 
 var errNoMetadata = errors.New("the first line tells nothing of the service")

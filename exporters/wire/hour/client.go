@@ -236,7 +236,7 @@ func (c *client) leave() {
 		_, _ = c.ws.NetConn().Write([]byte{0x83, 0x80, 0, 0, 0, 0}) // a frame with the reserved opcode 3
 	case endTooBig:
 		c.ends(apmws.CauseMessageTooBig, "1009", "server")
-		_ = c.ws.WriteMessage(websocket.TextMessage, make([]byte, readLimit+6000)) // it is cut off
+		_ = c.ws.WriteMessage(websocket.TextMessage, make([]byte, tooBig)) // it is cut off
 	case endKicked:
 		c.ends(apmws.CauseApplication, fmt.Sprint(kickedCode), "server")
 		c.say(envelope{Type: saySay, Do: doKick})

@@ -6,8 +6,19 @@ import (
 	"github.com/apmws/go-apmws/apmws"
 )
 
-// Driven is what was driven in until the end of the hour, as clients, handlers and
-// the network know it. It owes nothing to the library. Each list is by time.
+// Driven is what was driven in until the end of the hour. Each list is by time.
+//
+// Connections, their addresses, users and HandshakeTook, and Refusals are what the
+// clients know. Transfers, Pings, Writes, and with them when a connection was
+// closed and what it has sent and received, are what the network has seen at the
+// server's socket: an own reading of the frames. Calls and malformed trace contexts
+// are what the script has made of them.
+//
+// Not independent of the library is what the script is told by it. Messages are
+// those that a handler was called for, which on routes with an endpoint the library
+// does; their times are the handler's own. And of the reasons of an end the script
+// knows all but two, which it takes from errors that it is given: that nobody
+// answers pings from the hook Close, and that nobody reads from Conn.Write.
 type Driven struct {
 	Connections []*Connection
 	Refusals    []*Refusal

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +36,17 @@ func roomNames() []string {
 func notifyNames() []string { return []string{notifyAck, notifyTopic} }
 func quoteNames() []string  { return []string{quoteTopic, quoteTick} }
 
-const registered = " " + saySay + " " + sayTyping + " " + sayJoin + " " + sayLeave + " " + sayHistory + " " + shareFile +
-	" " + notifyAck + " " + notifyTopic + " " + quoteTopic + " " + quoteTick + " "
+// registered reports whether a name is registered for a route.
+func registered(route, name string) bool {
+	switch route {
+	case routeNotify:
+		return slices.Contains(notifyNames(), name)
+	case routeQuotes:
+		return slices.Contains(quoteNames(), name)
+	default:
+		return slices.Contains(roomNames(), name)
+	}
+}
 
 const (
 	kickedCode = 4001

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +17,8 @@ import (
 // Options of a simulation. The zero value is an hour of traffic on a certain day.
 type Options struct {
 	// End is when the hour ends. Zero: 2026-03-04 12:00 UTC. It cannot be before
-	// 2001.
+	// 2001: the clock of the simulation begins in 2000, and a week before the hour
+	// must not be earlier.
 	End time.Time
 
 	// Scale multiplies the traffic. Zero: 1, which is some 900 connections and
@@ -66,6 +69,9 @@ type Request struct {
 // defaultEnd is on a Wednesday.
 const defaultEnd = "2026-03-04T12:00:00Z"
 
+// clockBegins is the year in which the clock of a bubble of testing/synctest begins.
+const clockBegins = 2000
+
 // The times of a simulation.
 const (
 	hour = time.Hour
@@ -81,32 +87,22 @@ const (
 
 // Simulate runs the simulation, which takes some seconds. It must be called from a
 // test, outside of a bubble of testing/synctest, which it makes. It fails t when
-// something did not happen as scripted. It sets environment variables of Elastic's
-// agent while t runs, so t must not be parallel.
+// something did not happen as scripted, or when the options are wrong. The
+// environment's settings of Elastic's agent do not count: they are hidden while t
+// runs, so t must not be parallel.
 //
 // Both at the hour's beginning and at its end the agents report their counters once
 // more, a millisecond before: what documents of [Start, End) tell has happened from
 // Start-1ms to End-1ms.
 func Simulate(t *testing.T, opts Options) *Recording {
 	t.Helper()
-	end := opts.End
-	if end.IsZero() {
-		var err error
-		if end, err = time.Parse(time.RFC3339, defaultEnd); err != nil {
-			t.Fatal(err)
-		}
+	end, err := opts.end()
+	if err != nil {
+		t.Fatal(err)
 	}
-	end = end.UTC().Truncate(time.Millisecond)
 	r := &Recording{Start: end.Add(-hour), End: end}
 	s := &script{start: r.Start, end: r.End, scale: cmp.Or(opts.Scale, 1), back: newBackEnd(end), book: new(book), log: new(logbook)}
-	for name, value := range map[string]string{
-		"ELASTIC_APM_CLOUD_PROVIDER": "none",
-		"ELASTIC_APM_CENTRAL_CONFIG": "false",
-		// A third of all documents, which tell what spans tell.
-		"ELASTIC_APM_BREAKDOWN_METRICS": "false",
-	} {
-		t.Setenv(name, value)
-	}
+	configure(t)
 	s.back.during(func() { synctest.Test(t, s.run) })
 	if t.Failed() {
 		t.FailNow()
@@ -121,12 +117,48 @@ func Simulate(t *testing.T, opts Options) *Recording {
 	return r
 }
 
+// end returns when the hour ends.
+func (o Options) end() (time.Time, error) {
+	end := o.End
+	if end.IsZero() {
+		var err error
+		if end, err = time.Parse(time.RFC3339, defaultEnd); err != nil {
+			return end, err
+		}
+	}
+	end = end.UTC().Truncate(time.Millisecond)
+	if end.Year() <= clockBegins {
+		return end, fmt.Errorf("hour: an hour that ends at %s cannot be simulated: none that ends before %d can",
+			end.Format(time.RFC3339), clockBegins+1)
+	}
+	return end, nil
+}
+
+// configure sets what the agents read from the environment, and that alone: what
+// the caller has set for others, such as a sample rate or labels, is hidden.
+func configure(t *testing.T) {
+	t.Helper()
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "ELASTIC_APM_") {
+			t.Setenv(name, "")
+		}
+	}
+	for name, value := range map[string]string{
+		"ELASTIC_APM_CLOUD_PROVIDER": "none",
+		"ELASTIC_APM_CENTRAL_CONFIG": "false",
+		// A third of all documents, which tell what spans tell.
+		"ELASTIC_APM_BREAKDOWN_METRICS": "false",
+	} {
+		t.Setenv(name, value)
+	}
+}
+
 // take keeps what the agents have sent.
 func (r *Recording) take(from *backEnd) error {
 	if from.failed != nil {
 		return from.failed
 	}
-	r.Requests = from.requests
+	r.Requests = slices.DeleteFunc(from.requests, func(r Request) bool { return len(r.Body) == 0 })
 	slices.SortStableFunc(r.Requests, func(a, b Request) int { return a.At.Compare(b.At) })
 	r.Documents, r.Aggregates, r.Rejected = from.intake.Documents(), from.intake.Aggregates(), from.intake.Rejected()
 	for _, documents := range [][]intake.Document{r.Documents, r.Aggregates} {

@@ -1,6 +1,9 @@
 package hour
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -18,24 +21,40 @@ type logbook struct {
 	lines []string
 }
 
-// Write implements io.Writer. zerolog writes whole lines.
-func (b *logbook) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.lines = append(b.lines, strings.TrimSuffix(string(p), "\n"))
-	return len(p), nil
-}
-
-// logger returns a node's logger. Its lines are ECS, without zerolog's global names
-// for fields, so that the messages' field is what it is by default.
+// logger returns a node's logger. Its lines have the fields that ecszerolog's have,
+// without its setting of zerolog's global names: those are of the whole process.
 func (b *logbook) logger(of nodeSpec) zerolog.Logger {
-	ecs := zerolog.HookFunc(func(e *zerolog.Event, level zerolog.Level, _ string) {
-		e.Str("@timestamp", time.Now().UTC().Format(logTime)).Str("log.level", level.String())
+	at := zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) {
+		e.Str("@timestamp", time.Now().UTC().Format(logTime))
 	})
-	return zerolog.New(b).With().
+	return zerolog.New(ecs{b}).With().
+		Str("ecs.version", "1.6.0").
 		Str("service.name", of.service).Str("service.version", of.version).
 		Str("service.environment", of.environment).Str("service.node.name", of.name).
-		Logger().Hook(ecs)
+		Logger().Hook(at)
+}
+
+// ecs gives the level, with which each line begins, the name that it has in ECS.
+type ecs struct{ to io.Writer }
+
+// Write implements io.Writer. zerolog writes whole lines.
+func (w ecs) Write(line []byte) (int, error) {
+	rest, ok := bytes.CutPrefix(line, []byte(`{"`+zerolog.LevelFieldName+`":`))
+	if !ok {
+		return 0, fmt.Errorf("hour: a log line that does not begin with its level: %s", line)
+	}
+	if _, err := w.to.Write(slices.Concat([]byte(`{"log.level":`), rest)); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// Write implements io.Writer. What is written is a whole line.
+func (b *logbook) Write(line []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, strings.TrimSuffix(string(line), "\n"))
+	return len(line), nil
 }
 
 func (b *logbook) all() []string {

@@ -38,6 +38,8 @@ const (
 	port = 8080
 	// readLimit is the size in bytes of the largest message.
 	readLimit = 64 << 10
+	// tooBig is the size of one that is larger.
+	tooBig = readLimit + 6000
 	// reports is how often the agents report, and never how often the day before.
 	reports = 30 * time.Second
 	never   = 1000 * time.Hour

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apmws/go-apmws/apmws"
 	"github.com/apmws/go-apmws/exporters/wire/intake"
 )
 
@@ -147,6 +148,29 @@ func TestTotalsOfTheHour(t *testing.T) {
 		want.seconds[key] -= before.seconds[key]
 	}
 	compare(t, got, want)
+}
+
+// TestMessagesArrived: on each connection the handlers were called for what has
+// passed the socket, but for a message that is too big. The two are seen by
+// different eyes: the calls are the library's.
+func TestMessagesArrived(t *testing.T) {
+	r := recorded(t)
+	type seen struct{ messages, bytes int64 }
+	handled := map[*Connection]seen{}
+	for _, m := range r.Driven.Messages {
+		s := handled[m.Connection]
+		handled[m.Connection] = seen{s.messages + 1, s.bytes + int64(m.Length)}
+	}
+	for _, c := range r.Driven.Connections {
+		want := handled[c]
+		if c.Cause == apmws.CauseMessageTooBig {
+			want.messages++
+			want.bytes += tooBig
+		}
+		if got := (seen{c.MessagesReceived, c.BytesReceived}); got != want {
+			t.Errorf("%s: %+v have passed the socket, %+v were to be: %+v", c.Cause, got, want, c)
+		}
+	}
 }
 
 func compare(t *testing.T, got, want sums) {

@@ -1,13 +1,9 @@
 package hour
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -191,81 +187,6 @@ func TestCalls(t *testing.T) {
 	if len(got) != len(want) || len(want) < 5 {
 		t.Errorf("%v are told, %v were made", got, want)
 	}
-}
-
-// TestSave: what is written can be read again, and names its node.
-func TestSave(t *testing.T) {
-	r := recorded(t)
-	dir := filepath.Join(t.TempDir(), "new")
-	if err := r.Save(dir); err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "intake-*.ndjson"))
-	if err != nil || len(files) != len(r.Requests) || len(files) == 0 {
-		t.Fatalf("%d files of %d requests: %v", len(files), len(r.Requests), err)
-	}
-	for i, file := range files {
-		lines := readLines(t, file)
-		var first struct {
-			Metadata struct {
-				Service struct {
-					Name string
-					Node struct {
-						Name string `json:"configured_name"`
-					}
-				}
-				System struct{ Hostname string }
-			}
-		}
-		if err := json.Unmarshal(lines[0], &first); err != nil {
-			t.Fatal(err)
-		}
-		node := r.Requests[i].Node
-		if m := first.Metadata; m.Service.Node.Name != node || m.Service.Name == "" || m.System.Hostname != node+".example" {
-			t.Errorf("%s tells of %+v, not of %s", file, m, node)
-		}
-		for _, line := range lines[1:] {
-			var event map[string]json.RawMessage
-			if err := json.Unmarshal(line, &event); err != nil || len(event) != 1 {
-				t.Fatalf("%s: %v in %s", file, err, line)
-			}
-		}
-	}
-	lines := readLines(t, filepath.Join(dir, "logs.ndjson"))
-	if len(lines) != 2*len(r.LogLines) || len(r.LogLines) != len(r.Logs) {
-		t.Fatalf("%d lines of %d documents, made of %d lines", len(lines), len(r.Logs), len(r.LogLines))
-	}
-	for i := 0; i < len(lines); i += 2 {
-		var d intake.Document
-		if string(lines[i]) != `{"create":{}}` || json.Unmarshal(lines[i+1], &d) != nil {
-			t.Fatalf("%s %s", lines[i], lines[i+1])
-		}
-		for _, field := range []string{"@timestamp", "log.level", "message", "service.name", "service.environment"} {
-			if d.Text(field) == "" {
-				t.Fatalf("no %s in %v", field, d)
-			}
-		}
-		if d.Stream() != "logs-chat-default" || !strings.HasPrefix(r.LogLines[i/2], "{") {
-			t.Fatalf("%v of %s", d, r.LogLines[i/2])
-		}
-	}
-}
-
-func readLines(t *testing.T, file string) (lines [][]byte) {
-	t.Helper()
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	scanner := bufio.NewScanner(bytes.NewReader(data))
-	scanner.Buffer(nil, len(data)+1)
-	for scanner.Scan() {
-		lines = append(lines, bytes.Clone(scanner.Bytes()))
-	}
-	if scanner.Err() != nil || len(lines) == 0 {
-		t.Fatalf("%s: %d lines, %v", file, len(lines), scanner.Err())
-	}
-	return lines
 }
 
 // TestNoSecrets: what clients put into their queries is nowhere.

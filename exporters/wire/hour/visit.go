@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,7 +132,7 @@ func (v *visit) handle(data []byte, handler func(envelope) error) (err error) {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return fmt.Errorf("hour: the script sends nonsense: %w", err)
 	}
-	if m.Name = e.Type; !strings.Contains(registered, " "+e.Type+" ") {
+	if m.Name = e.Type; !registered(v.route, e.Type) {
 		m.Name = semconv.Other
 	}
 	if e.Traceparent == nonsense {
