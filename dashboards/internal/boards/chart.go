@@ -101,6 +101,25 @@ func (p panel) tile(colour coloured, measures ...*measure) panel {
 	return p
 }
 
+// compared is a tile of a number and that of a week ago.
+func (p panel) compared(now *measure, line trend) panel {
+	before := *now
+	before.label, before.shift = "a week ago", "1w"
+	p = p.tile(neutral, now, &before)
+	if line == withTrend {
+		p = p.withTrend(now)
+	}
+	return p
+}
+
+// trend says whether a tile has a line.
+type trend bool
+
+const (
+	withTrend  trend = true
+	numberOnly trend = false
+)
+
 // withTrend draws the first number of a tile over time behind it.
 func (p panel) withTrend(m *measure) panel {
 	trend := layer([]bucket{overTime()}, []*measure{m})

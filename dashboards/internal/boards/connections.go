@@ -21,38 +21,23 @@ func (v *views) connections() *kibana.Dashboard {
 		panel{
 			title: "Connects", view: v.metrics, query: metric(active, opened),
 			description: "Accepted handshakes in the time range, and those of the same time a week ago.",
-		}.tile(neutral,
-			tally("Connects", opened).as(kibana.Number(0)),
-			tally("a week ago", opened).aWeekBefore().as(kibana.Number(0)),
-		).withTrend(tally("Connects", opened).as(kibana.Number(0))),
+		}.compared(tally("Connects", opened).as(kibana.Number(0)), withTrend),
 		panel{
 			title: "Refusals", view: v.metrics, query: metric(active, refused),
 			description: "Refused handshakes in the time range, and those of the same time a week ago.",
-		}.tile(neutral,
-			tally("Refusals", refused).as(kibana.Number(0)),
-			tally("a week ago", refused).aWeekBefore().as(kibana.Number(0)),
-		).withTrend(tally("Refusals", refused).as(kibana.Number(0))),
+		}.compared(tally("Refusals", refused).as(kibana.Number(0)), withTrend),
 		panel{
 			title: "Median lifetime", view: v.metrics, query: metric(lifetime),
 			description: "Half of the connections that ended in the time range had lasted longer. Short lifetimes are what reconnecting clients look like.",
-		}.tile(neutral,
-			percentile("Median lifetime", 50, lifetime).as(kibana.Duration("seconds")),
-			percentile("a week ago", 50, lifetime).aWeekBefore().as(kibana.Duration("seconds")),
-		),
+		}.compared(percentile("Median lifetime", 50, lifetime).as(kibana.Duration("seconds")), numberOnly),
 		panel{
 			title: "Ping round trip, p95", view: v.metrics, query: metric(rtt),
 			description: "95 of 100 pings were answered faster.",
-		}.tile(neutral,
-			percentile("Ping round trip, p95", 95, rtt).as(kibana.Duration("seconds")),
-			percentile("a week ago", 95, rtt).aWeekBefore().as(kibana.Duration("seconds")),
-		),
+		}.compared(percentile("Ping round trip, p95", 95, rtt).as(kibana.Duration("seconds")), numberOnly),
 		panel{
 			title: "Unanswered pings", view: v.metrics, query: metric(active, unheard),
 			description: "Pings that no pong had followed when the next one was sent or the connection ended.",
-		}.tile(neutral,
-			tally("Unanswered pings", unheard).as(kibana.Number(0)),
-			tally("a week ago", unheard).aWeekBefore().as(kibana.Number(0)),
-		).withTrend(tally("Unanswered pings", unheard).as(kibana.Number(0))),
+		}.compared(tally("Unanswered pings", unheard).as(kibana.Number(0)), withTrend),
 	)
 	row(b, chartHeight, half,
 		panel{

@@ -23,10 +23,7 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 		panel{
 			title: "Failed messages", view: v.metrics, query: metric(active, handled),
 			description: "Messages whose handler returned an error, panicked or took too long, and those of the same time a week ago.",
-		}.tile(neutral,
-			tally("Failed messages", handled).of(failed).as(kibana.Number(0)),
-			tally("a week ago", handled).of(failed).aWeekBefore().as(kibana.Number(0)),
-		).withTrend(tally("Failed messages", handled).of(failed).as(kibana.Number(0))),
+		}.compared(tally("Failed messages", handled).of(failed).as(kibana.Number(0)), withTrend),
 		panel{
 			title: "Ended by a panic", view: v.metrics, query: metric(active, closed),
 			description: "Connections that ended in a panic of the application. One before the upgrade is a failed handshake.",
@@ -42,10 +39,7 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 		panel{
 			title: "Connections lost", view: v.metrics, query: metric(active, closed),
 			description: "Connections whose peer vanished, did not answer pings, or did not keep to the protocol.",
-		}.tile(neutral,
-			tally("Connections lost", closed).of(lost).as(kibana.Number(0)),
-			tally("a week ago", closed).of(lost).aWeekBefore().as(kibana.Number(0)),
-		).withTrend(tally("Connections lost", closed).of(lost).as(kibana.Number(0))),
+		}.compared(tally("Connections lost", closed).of(lost).as(kibana.Number(0)), withTrend),
 		panel{
 			title: "Telemetry dropped", view: v.metrics, query: metric(dropped),
 			description: "What the library or an exporter had to give up, and requests that the APM Server did not take. No value means that there was none. Not told by route: choose none, or there is no value.",

@@ -29,24 +29,15 @@ func (v *views) messages() *kibana.Dashboard {
 		panel{
 			title: "Received per second", view: v.metrics, query: metric(active, received),
 			description: "Messages received per second, and those of the same time a week ago.",
-		}.tile(neutral,
-			tally("Received", received).each("s").as(kibana.Number(1)),
-			tally("a week ago", received).each("s").aWeekBefore().as(kibana.Number(1)),
-		).withTrend(tally("Received", received).each("s").as(kibana.Number(1))),
+		}.compared(tally("Received", received).each("s").as(kibana.Number(1)), withTrend),
 		panel{
 			title: "Sent per second", view: v.metrics, query: metric(active, sent),
 			description: "Messages sent per second, and those of the same time a week ago.",
-		}.tile(neutral,
-			tally("Sent", sent).each("s").as(kibana.Number(1)),
-			tally("a week ago", sent).each("s").aWeekBefore().as(kibana.Number(1)),
-		).withTrend(tally("Sent", sent).each("s").as(kibana.Number(1))),
+		}.compared(tally("Sent", sent).each("s").as(kibana.Number(1)), withTrend),
 		panel{
 			title: "Handling, p95", view: v.metrics, query: metric(handling),
 			description: "95 of 100 messages were handled faster.",
-		}.tile(neutral,
-			percentile("Handling, p95", 95, handling).as(kibana.Duration("seconds")),
-			percentile("a week ago", 95, handling).aWeekBefore().as(kibana.Duration("seconds")),
-		),
+		}.compared(percentile("Handling, p95", 95, handling).as(kibana.Duration("seconds")), numberOnly),
 		v.failedShare(),
 		panel{
 			title: "Unregistered names", view: v.metrics, query: metric(handled),

@@ -48,10 +48,7 @@ func (v *views) overview() *kibana.Dashboard {
 		panel{
 			title: "Connects per minute", view: v.metrics, query: metric(active, opened),
 			description: "Accepted handshakes per minute, and those of the same time a week ago.",
-		}.tile(neutral,
-			tally("Connects", opened).each("m").as(kibana.Number(1)),
-			tally("a week ago", opened).each("m").aWeekBefore().as(kibana.Number(1)),
-		).withTrend(tally("Connects", opened).each("m").as(kibana.Number(1))),
+		}.compared(tally("Connects", opened).each("m").as(kibana.Number(1)), withTrend),
 		panel{
 			title: "Refused handshakes", view: v.metrics, query: metric(opened, refused),
 			description: "The part of all handshakes that was refused, for whatever reason.",
@@ -59,17 +56,11 @@ func (v *views) overview() *kibana.Dashboard {
 		panel{
 			title: "Messages received", view: v.metrics, query: metric(active, received),
 			description: "Messages received per second, and those of the same time a week ago.",
-		}.tile(neutral,
-			tally("Messages received", received).each("s").as(kibana.Number(1)),
-			tally("a week ago", received).each("s").aWeekBefore().as(kibana.Number(1)),
-		).withTrend(tally("Messages received", received).each("s").as(kibana.Number(1))),
+		}.compared(tally("Messages received", received).each("s").as(kibana.Number(1)), withTrend),
 		panel{
 			title: "Message handling, p95", view: v.metrics, query: metric(handling),
 			description: "95 of 100 messages were handled faster, from the moment when a message had been read to the handler's return.",
-		}.tile(neutral,
-			percentile("Message handling, p95", 95, handling).as(kibana.Duration("seconds")),
-			percentile("a week ago", 95, handling).aWeekBefore().as(kibana.Duration("seconds")),
-		),
+		}.compared(percentile("Message handling, p95", 95, handling).as(kibana.Duration("seconds")), numberOnly),
 		v.failedShare(),
 	)
 	row(b, chartHeight, half,
