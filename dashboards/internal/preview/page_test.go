@@ -20,7 +20,7 @@ func TestPage(t *testing.T) {
 		"[sample] WebSocket overview", "not a Kibana screenshot", "Mar 4, 2026, 12:00 – 13:00 UTC",
 		`<b class="cut">Service</b><span class="cut">Any</span>`, `<span class="cut current">Overview</span>`, `<span class="cut">Messages</span>`,
 		"<title>What Handshakes is.</title>", // behind the icon
-		"41.2<small>ms</small>", "Week before <b>0.40%</b>", "background: #F1E4A7; color: #1c2430", "background: #1f4f8f; color: #ffffff",
+		"41.20<small>ms</small>", "Week before <b>0.40%</b>", "background: #F1E4A7; color: #1c2430", "background: #1f4f8f; color: #ffffff",
 		"7 of 25 rows", "7 of 4,123 documents", "67.9%", ">12:30<", "200/s", `stroke-dasharray="6 4"`, "&#43;6 more", "<code>_OTHER</code>",
 	} {
 		if !strings.Contains(html, part) {
@@ -242,7 +242,7 @@ func TestDocumentFields(t *testing.T) {
 	b := &builder{file: &kibana.File{DataViews: []*kibana.DataView{view}}}
 	g := b.documents(&evaluate.Panel{Hits: []map[string]any{{"took": 1500.0, "log.level": "WARN"}}, Total: 1},
 		kibana.NewSearch("s", "s", "", view, "", "took", "log.level"), 300)
-	if row := g.Rows[0]; row[0].Text != none || row[1].Text != "1.5 ms" || row[2].Class != "level warn" {
+	if row := g.Rows[0]; row[0].Text != none || row[1].Text != "1.50 ms" || row[2].Class != "level warn" {
 		t.Errorf("the row is %+v", row)
 	}
 }
