@@ -17,15 +17,19 @@ import (
 // while there is room, which is nearly always, and else on a goroutine of its
 // own, which measures at once and waits with the result. There are at most
 // maxWaiting of them; what comes then is dropped and counted.
+//
+// What is ended at once must find room, although others fill the channel after
+// that was seen. So while such a call is under way, those that would wait get only
+// the room that certainly is there; and while some wait, nothing is ended at once.
 type handoff struct {
 	queue reflect.Value // the agent's channel
 	limit int           // its length up to which End is called; 0 when the channel was not found
 
-	ending  atomic.Int64 // calls of End under way where there was room
 	dropped atomic.Int64
 
 	mu      sync.Mutex
-	waiting int
+	ending  int           // calls of End under way for which there is room
+	waiting int           // goroutines that wait, or are about to
 	idle    chan struct{} // closed when nobody waits any more; nil when nobody asks
 }
 
@@ -33,8 +37,9 @@ const (
 	// maxWaiting bounds the goroutines that wait for the agent. With the agent's
 	// own queue they cover a burst of some milliseconds at full speed.
 	maxWaiting = 1024
-	// spareQueue is the part of the agent's queue, one in so many, that is left to
-	// the rest of the program.
+	// spareQueue is the part of the agent's queue, one in so many, that is not
+	// filled at once. Half of it is for those that wait while others end at once,
+	// and half is left to the rest of the program.
 	spareQueue = 4
 )
 
@@ -44,42 +49,53 @@ func (h *handoff) init(app *newrelic.Application) {
 	}
 }
 
+// way is how a transaction is ended.
+type way uint8
+
+const (
+	atOnce way = iota
+	waits
+	drops
+)
+
 // end ends a transaction.
 func (h *handoff) end(tx *newrelic.Transaction) {
-	if h.endAtOnce(tx) {
-		return
-	}
-	h.mu.Lock()
-	full := h.waiting >= maxWaiting
-	if !full {
-		h.waiting++
-	}
-	h.mu.Unlock()
-	if full {
+	switch h.choose() {
+	case atOnce:
+		tx.End()
+		h.mu.Lock()
+		h.ending--
+		h.mu.Unlock()
+	case waits:
+		go func() {
+			defer h.done()
+			tx.End()
+		}()
+	case drops:
 		h.dropped.Add(1)
 		tx.Ignore() // the agent does not queue it then
 		tx.End()
-		return
 	}
-	go func() {
-		defer h.done()
-		tx.End()
-	}()
 }
 
-// endAtOnce ends a transaction when there is room for it and for those that are
-// being ended.
-func (h *handoff) endAtOnce(tx *newrelic.Transaction) bool {
-	if h.limit == 0 {
-		return false
+// choose decides, and counts what it has decided.
+func (h *handoff) choose() way {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	taken := h.ending + h.waiting
+	if h.limit > 0 {
+		taken += h.queue.Len()
 	}
-	ending := h.ending.Add(1)
-	defer h.ending.Add(-1)
-	if h.queue.Len()+int(ending) > h.limit {
-		return false
+	switch {
+	case h.waiting == 0 && taken < h.limit:
+		h.ending++
+		return atOnce
+	case h.waiting >= maxWaiting, h.ending > 0 && taken >= h.limit+(h.queue.Cap()-h.limit)/2:
+		return drops
+	default:
+		h.waiting++
+		return waits
 	}
-	tx.End()
-	return true
 }
 
 func (h *handoff) done() {

@@ -67,6 +67,42 @@ func TestStalledAgent(t *testing.T) {
 	}
 }
 
+// TestRoomForThoseUnderWay: a transaction for which room was seen finds it, however
+// many come before it gets there.
+func TestRoomForThoseUnderWay(t *testing.T) {
+	app, _ := stalledApp(t, newCollector())
+	e := New(app)
+	h := &e.handoff
+	underWay := 0
+	for h.choose() == atOnce { // and its End takes long
+		underWay++
+	}
+	if want := h.limit - h.queue.Len(); underWay != want {
+		t.Fatalf("%d end at once, want %d", underWay, want)
+	}
+	h.done() // the one that found none, and waited
+	conn := openConn(t, e)
+	for range 3 * h.queue.Cap() {
+		_, m := startMessage(t, conn, messageStart("chat.say"))
+		m.End(messageOK())
+	}
+	if dropped(e, "queue_full") == 0 {
+		t.Error("nothing was dropped, though there was no room")
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for range underWay {
+			app.StartTransaction("x").End()
+		}
+	}()
+	select {
+	case <-ended:
+	case <-time.After(30 * time.Second):
+		t.Error("a transaction that was ended at once waits for the agent")
+	}
+}
+
 // TestRoomIsLeft: the rest of the program finds room in the agent's queue when
 // ours are ended at once.
 func TestRoomIsLeft(t *testing.T) {
@@ -80,8 +116,7 @@ func TestRoomIsLeft(t *testing.T) {
 	if got := e.handoff.queue.Len(); got != 150 || e.handoff.waiting != 0 {
 		t.Errorf("%d in the agent's queue, %d waiting, want 150 and none", got, e.handoff.waiting)
 	}
-	tx := app.StartTransaction("x")
-	if e.handoff.endAtOnce(tx) || tx.IsEnded() {
+	if e.handoff.choose() == atOnce {
 		t.Error("a transaction takes the room of the rest of the program")
 	}
 }
