@@ -18,9 +18,8 @@ import (
 // own, which measures at once and waits with the result. There are at most
 // maxWaiting of them; what comes then is dropped and counted.
 //
-// What is ended at once must find room, although others fill the channel after
-// that was seen. So while such a call is under way, those that would wait get only
-// the room that certainly is there; and while some wait, nothing is ended at once.
+// What is ended at once must find the room that was seen for it. So those that
+// would fill it let it go first, and while they wait, nothing is ended at once.
 type handoff struct {
 	queue reflect.Value // the agent's channel
 	limit int           // its length up to which End is called; 0 when the channel was not found
@@ -29,7 +28,8 @@ type handoff struct {
 
 	mu      sync.Mutex
 	ending  int           // calls of End under way for which there is room
-	waiting int           // goroutines that wait, or are about to
+	gone    sync.Cond     // of mu: none is under way any more
+	waiting int           // goroutines that wait
 	idle    chan struct{} // closed when nobody waits any more; nil when nobody asks
 }
 
@@ -37,13 +37,13 @@ const (
 	// maxWaiting bounds the goroutines that wait for the agent. With the agent's
 	// own queue they cover a burst of some milliseconds at full speed.
 	maxWaiting = 1024
-	// spareQueue is the part of the agent's queue, one in so many, that is not
-	// filled at once. Half of it is for those that wait while others end at once,
-	// and half is left to the rest of the program.
+	// spareQueue is the part of the agent's queue, one in so many, that is left to
+	// the rest of the program.
 	spareQueue = 4
 )
 
 func (h *handoff) init(app *newrelic.Application) {
+	h.gone.L = &h.mu
 	if h.queue = dataQueue(app); h.queue.IsValid() {
 		h.limit = h.queue.Cap() - h.queue.Cap()/spareQueue
 	}
@@ -63,12 +63,11 @@ func (h *handoff) end(tx *newrelic.Transaction) {
 	switch h.choose() {
 	case atOnce:
 		tx.End()
-		h.mu.Lock()
-		h.ending--
-		h.mu.Unlock()
+		h.endedAtOnce()
 	case waits:
 		go func() {
 			defer h.done()
+			h.letGo()
 			tx.End()
 		}()
 	case drops:
@@ -82,19 +81,33 @@ func (h *handoff) end(tx *newrelic.Transaction) {
 func (h *handoff) choose() way {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	taken := h.ending + h.waiting
-	if h.limit > 0 {
-		taken += h.queue.Len()
-	}
 	switch {
-	case h.waiting == 0 && taken < h.limit:
+	case h.limit > 0 && h.waiting == 0 && h.queue.Len()+h.ending < h.limit:
 		h.ending++
 		return atOnce
-	case h.waiting >= maxWaiting, h.ending > 0 && taken >= h.limit+(h.queue.Cap()-h.limit)/2:
-		return drops
-	default:
+	case h.waiting < maxWaiting:
 		h.waiting++
 		return waits
+	default:
+		return drops
+	}
+}
+
+func (h *handoff) endedAtOnce() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ending--; h.ending == 0 {
+		h.gone.Broadcast()
+	}
+}
+
+// letGo lets those go first for which there is room. That takes microseconds, and
+// no more of them come while somebody waits.
+func (h *handoff) letGo() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for h.ending > 0 {
+		h.gone.Wait()
 	}
 }
 
