@@ -3,6 +3,7 @@ package apmws
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,21 @@ type Options struct {
 	// Transfer-Encoding, Connection, Upgrade and Sec-WebSocket-* are refused:
 	// New logs a warning and leaves them out.
 	UpgradeHeaders []string
+
+	// TrustedProxies are the addresses of the proxies in front of this server.
+	// Where a handshake comes from one of them, the client's address is that in
+	// X-Forwarded-For, read from the right, which is not of a trusted proxy
+	// itself; what is left of that could be made up by anybody. An entry that is no
+	// address ends the reading, and so does the 32nd; the address before it counts
+	// then. Each of the proxies must append to that header, or set it. The
+	// Forwarded header (RFC 7239) is ignored: a proxy that does not know it would
+	// let a client's own through. Nil: the socket's address is the client's, and no
+	// header is looked at.
+	//
+	// IPv4 addresses are compared with IPv4 prefixes however they are written, and
+	// addresses have no zones here. A socket without an IP address, such as a Unix
+	// domain socket, is never trusted.
+	TrustedProxies []netip.Prefix
 
 	// Subprotocols are names of subprotocols that may be recorded, beside the
 	// common ones such as graphql-transport-ws. Any other is recorded as _OTHER,
@@ -100,10 +116,12 @@ type Agent struct {
 	messages       MessageOptions
 	routeOptions   map[string]MessageOptions
 	upgradeHeaders []string
+	proxies        trustedProxies
 	subprotocols   names
 	reasons        names
 	registry       registry
 	sampler        *sampler
+	destinations   destinations
 
 	drops coreDrops
 
@@ -118,6 +136,7 @@ type coreDrops struct {
 	attributes    atomic.Int64 // beyond the limit
 	callbacks     atomic.Int64 // panics of a MessageOptions function
 	routes        atomic.Int64 // handshakes with a pattern beyond the limit
+	hosts         atomic.Int64 // outbound calls to a host beyond the limit
 }
 
 // New returns an Agent. It starts no goroutine; what exporters start, Shutdown
@@ -131,6 +150,7 @@ func New(opts Options) *Agent {
 		subprotocols: newNames(slices.Concat(opts.Subprotocols, commonSubprotocols)),
 		reasons:      newNames(slices.Concat(opts.RefusalReasons, refusalReasons)),
 		routes:       make(map[string]*route),
+		proxies:      newTrustedProxies(opts.TrustedProxies),
 	}
 	a.upgradeHeaders = a.checkUpgradeHeaders(opts.UpgradeHeaders)
 	a.sampler = a.newSampler(opts.Sampling)
@@ -146,6 +166,10 @@ func New(opts Options) *Agent {
 // request's Pattern, which http.ServeMux sets, without its method and host; so
 // Handler must be inside the mux then. Where there is no pattern, and for
 // patterns beyond the first 1,000, the route is _OTHER.
+//
+// A handler, Endpoint's included, that is inside of another one of the same agent
+// leaves the watching and the route to that one, and brings back the Hijacker that
+// middleware in between hides behind Unwrap.
 //
 // next may use any library that hijacks the connection, and keeps control over
 // it: Handler adds nothing to what the peers see but the Set-Cookie headers that

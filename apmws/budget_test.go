@@ -129,6 +129,12 @@ func TestMessageAllocations(t *testing.T) {
 	// gorilla allocates a reader for each message.
 	own := allocsPerMessage(bare, 64, pooledLoop)
 	logger := zerolog.New(io.Discard)
+	several := MessageOptions{Names: []string{"a", "b", "c", "d", "e", "f", "g"}}
+	turn := 0
+	several.Name = func(dst []byte, _ MessageType, _ []byte) []byte {
+		turn++
+		return append(dst, "abcdefgh"[turn%8]) // the last is _OTHER
+	}
 	tests := []struct {
 		name  string
 		agent *Agent
@@ -136,6 +142,7 @@ func TestMessageAllocations(t *testing.T) {
 		limit float64
 	}{
 		{"not sampled", New(Options{Messages: testMessages, Exporters: []Exporter{nopExporter{}}, Sampling: &Sampling{}}), 64, 0},
+		{"not sampled, of several names", New(Options{Messages: several, Exporters: []Exporter{nopExporter{}}, Sampling: &Sampling{}}), 64, 0},
 		{"not sampled, with a logger", New(Options{Messages: testMessages, Exporters: []Exporter{nopExporter{}}, Sampling: &Sampling{}, Logger: &logger}), 64, 1},
 		{"no exporter", New(Options{Messages: testMessages}), 64, 0},
 		{"no exporter, 64 KiB", New(Options{Messages: testMessages}), 64 << 10, 0},

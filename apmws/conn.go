@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +29,8 @@ type Conn struct {
 	peer  string
 	start time.Time
 	shard int // of the route's counters
+
+	client *string // nil: that of peer
 
 	span    *multiConn
 	scope   *scope       // the handler's context
@@ -248,7 +249,8 @@ type ConnInfo struct {
 	ID     string
 	Route  string
 	User   string    // as set by the application
-	Peer   string    // the socket's address, host:port
+	Peer   string    // the socket's address, host:port; of a proxy where one is in between
+	Client string    // the client's address, without a port: see Options.TrustedProxies
 	Opened time.Time // when the handshake arrived
 
 	MessagesReceived, MessagesSent int64
@@ -259,20 +261,11 @@ type ConnInfo struct {
 func (c *Conn) info() ConnInfo {
 	user, _ := c.identity()
 	return ConnInfo{
-		ID: c.id, Route: c.route.name, User: user, Peer: c.peer, Opened: c.start,
+		ID: c.id, Route: c.route.name, User: user, Peer: c.peer, Client: c.ClientAddress(), Opened: c.start,
 		MessagesReceived: c.messagesReceived.Load(), MessagesSent: c.messagesSent.Load(),
 		BytesReceived: c.bytesReceived.Load(), BytesSent: c.bytesSent.Load(),
 		PingRTT: time.Duration(c.rtt.Load()),
 	}
-}
-
-// clientAddress returns the address without the port.
-func clientAddress(peer string) string {
-	host, _, err := net.SplitHostPort(peer)
-	if err != nil {
-		return peer
-	}
-	return host
 }
 
 // newConnID returns 16 hex digits that no other connection has. They are no

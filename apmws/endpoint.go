@@ -17,7 +17,7 @@ import (
 // The hooks of one connection are called one after the other; those of different
 // connections at the same time. Their contexts carry the connection
 // (FromContext), a logger (zerolog.Ctx), and the vendors' transactions while
-// those last: Authenticate and Connect run inside CONNECT.
+// those last: Authenticate, BeforeUpgrade and Connect run inside CONNECT.
 //
 // A panic of a hook, or of a handler that one has set on gorilla's connection, is
 // recorded and ends the connection: before the upgrade with a 500, afterwards
@@ -40,6 +40,17 @@ type EndpointOptions struct {
 	// was made by Refuse, else with 401. Its text is logged, so it must not hold
 	// a token, and not answered.
 	Authenticate func(ctx context.Context, r *http.Request) (context.Context, error)
+
+	// BeforeUpgrade runs after Authenticate and before the upgrade, inside CONNECT.
+	// It is the place to commit a session: what is saved here is in the session's
+	// store before the client reads the 101, and a cookie that is set on w reaches
+	// the client in that. The context of r is the one that Authenticate has
+	// returned. gorilla's own checks, that of the Origin among them, come later.
+	//
+	// An error refuses the handshake: with the status and the reason of one that
+	// was made by Refuse, else with 500. Its text is logged and not answered. So does
+	// an answer that is written to w; the error must be nil then.
+	BeforeUpgrade func(w http.ResponseWriter, r *http.Request) error
 
 	// Connect runs when the 101 has been written, and ends CONNECT when it
 	// returns. It may write to the connection and start goroutines that do. The
@@ -78,15 +89,18 @@ const (
 )
 
 // Endpoint returns a handler that runs the whole life of the connections of a
-// route: Authenticate, the upgrade, Connect, Message for each message, Close. It
-// watches them as Handler does, whose remarks about route hold. A request that
-// is no WebSocket handshake is answered with 426.
+// route: Authenticate, BeforeUpgrade, the upgrade, Connect, Message for each
+// message, Close. It watches them as Handler does, whose remarks about route hold.
+// A request that is no WebSocket handshake is answered with 426.
 //
 // The HTTP handler returns after the upgrade, and the connection runs on one
 // goroutine of its own, without the buffers that net/http has for a request: an
 // idle one costs about half of what one in a usual handler does. So a middleware
-// outside sees the handshake alone. As after any upgrade, http.Server.Shutdown
-// does not wait for connections.
+// outside sees the handshake alone: one that saves the session when its handler
+// returns, as that of github.com/alexedwards/scs does, saves it now, and not when
+// the connection ends, which in a usual handler signs a user in again who has
+// signed out meanwhile. As after any upgrade, http.Server.Shutdown does not wait
+// for connections.
 //
 // The contexts of Connect, Message and Close keep the values of the request's
 // context, but neither its cancellation nor its deadline, and not the
@@ -126,7 +140,14 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, err := e.authenticate(c, r)
 	if err != nil {
-		e.refuse(w, r, c, err)
+		e.refuse(w, r, c, err, http.StatusUnauthorized)
+		return
+	}
+	if err := e.beforeUpgrade(ctx, c, w, r); err != nil {
+		e.refuse(w, r, c, err, http.StatusInternalServerError)
+		return
+	}
+	if answered(w) {
 		return
 	}
 	c.holdConnect()
@@ -159,6 +180,22 @@ func (e *endpoint) authenticate(c *Conn, r *http.Request) (ctx context.Context, 
 		ctx = base // what the connection keeps for good had better be small
 	}
 	return ctx, err
+}
+
+// beforeUpgrade calls the hook.
+func (e *endpoint) beforeUpgrade(ctx context.Context, c *Conn, w http.ResponseWriter, r *http.Request) error {
+	if e.opts.BeforeUpgrade == nil {
+		return nil
+	}
+	hook := func(ctx context.Context) (context.Context, error) {
+		return ctx, e.opts.BeforeUpgrade(w, r.WithContext(ctx))
+	}
+	if c.route.messages.Repanic {
+		_, err := hook(ctx)
+		return err
+	}
+	_, err := protectHook(ctx, hook)
+	return err
 }
 
 // upgrade answers the handshake.

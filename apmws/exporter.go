@@ -73,11 +73,17 @@ type SpanStarter interface {
 }
 
 // Identifier is implemented by a ConnSpan or MessageSpan that log lines can be
-// joined with.
+// joined with, and by a ChildSpan whose trace context can be sent to the service
+// that it calls.
 type Identifier interface {
 	// SpanContext returns the transaction's ids: those of CONNECT for a
 	// ConnSpan. It may be called after the transaction has ended. The result
 	// never changes.
+	//
+	// For a ChildSpan it returns what the called service is to go on from, with the
+	// State that belongs beside it: the span, or what stands for it where the span
+	// itself is not recorded. It is zero where nothing is to be sent on, and is
+	// called before the span ends.
 	SpanContext() SpanContext
 }
 
@@ -171,7 +177,8 @@ type RequestInfo struct {
 	Path      string // without the query
 	UserAgent string
 	Origin    string // scheme and host, or empty
-	Peer      string // the socket's address, host:port
+	Peer      string // the socket's address, host:port; of a proxy where one is in between
+	Client    string // the client's address, without a port: see Options.TrustedProxies
 	Proto     string // such as HTTP/1.1
 	TLS       bool
 }

@@ -34,12 +34,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
+	if h.agent.watched(r) {
+		h.next.ServeHTTP(withHijacker(w), r)
+		return
+	}
 	rt := h.route
 	if rt == nil {
 		rt = h.agent.patternRoute(r.Pattern)
 	}
 	c := h.agent.connect(rt, r)
 	rec := &responseRecorder{ResponseWriter: w, conn: c}
+	defer c.reportLostCookies(rec) // when all else has been reported
 	returned := false
 	defer func() {
 		if returned {
@@ -65,7 +70,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // and writes the arrival line.
 func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 	id := newConnID()
-	peer := sanitize(r.RemoteAddr, 128) // middleware may have put a header there
+	peer := sanitize(r.RemoteAddr, maxPeer)
 	c := &Conn{
 		agent: a, route: rt, id: id, peer: peer, start: time.Now(),
 		shard: shardOf(id),
@@ -74,6 +79,11 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 			UserAgent: sanitize(r.UserAgent(), 512), Origin: originOf(r), Peer: peer, Proto: r.Proto, TLS: r.TLS != nil,
 		},
 	}
+	if addr, ok := a.proxies.forwardedFor(r.RemoteAddr, r.Header["X-Forwarded-For"]); ok {
+		client := addr.String()
+		c.client = &client
+	}
+	c.request.Client = c.ClientAddress()
 	base := r.Context()
 	s := &scope{Context: a.exporter.Mask(base, c.shard), conn: c, event: semconv.EventConnect}
 	c.scope = s

@@ -66,6 +66,30 @@ func (x *handle) endSpan(call *atomic.Int64, end SpanEnd) {
 	x.span.(ChildSpan).End(end)
 }
 
+// spanContext returns the trace context of a span, that of the first exporter that
+// has one.
+func (h *handles) spanContext() SpanContext {
+	for i := range h.n {
+		if ids := h.at(i).spanContext(h.shard); ids.IsValid() {
+			return ids
+		}
+	}
+	return SpanContext{}
+}
+
+func (x *handle) spanContext(shard int) (ids SpanContext) {
+	id, ok := x.span.(Identifier)
+	if !ok || x.member.off() {
+		return ids
+	}
+	call := x.member.gate.enter(shard)
+	if call == nil {
+		return ids
+	}
+	defer x.member.leave(call)
+	return id.SpanContext()
+}
+
 // StartSpan starts a span below each handle.
 func (h *handles) StartSpan(ctx context.Context, start SpanStart) (context.Context, *handles) {
 	below := &handles{shard: h.shard}

@@ -76,7 +76,7 @@ func (c *Conn) logArrival() {
 func (c *Conn) logRequest(e *zerolog.Event) {
 	e.Str("http.request.method", c.request.Method).
 		Str("url.path", c.request.Path).
-		Str(semconv.ClientAddress, clientAddress(c.peer))
+		Str(semconv.ClientAddress, c.ClientAddress())
 	if agent := c.request.UserAgent; agent != "" {
 		e.Str("user_agent.original", agent)
 	}
@@ -187,7 +187,7 @@ func (c *Conn) logDisconnected(d time.Duration, s closeSummary, outcome Outcome,
 	e.Str(labelCloseCode, s.code).
 		Str(labelCloseCause, string(s.cause)).
 		Str(labelInitiator, s.initiator).
-		Str(semconv.ClientAddress, clientAddress(c.peer)).
+		Str(semconv.ClientAddress, c.ClientAddress()).
 		Int64(semconv.MessagesReceived, c.messagesReceived.Load()).
 		Int64(semconv.MessagesSent, c.messagesSent.Load()).
 		Int64(semconv.BytesReceived, c.bytesReceived.Load()).

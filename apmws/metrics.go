@@ -96,6 +96,13 @@ func (r *RouteStats) metrics(yield func(Metric) bool) bool {
 			return false
 		}
 	}
+	for _, x := range r.Calls {
+		if !yield(Metric{Name: semconv.OutboundCalls, Value: x.Count, Labels: labels(
+			route, Label{semconv.MessageName, x.Name}, Label{semconv.ServerAddress, x.Address},
+		)}) {
+			return false
+		}
+	}
 	return true
 }
 

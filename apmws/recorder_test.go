@@ -20,6 +20,7 @@ type recorder struct {
 	mu     sync.Mutex
 	events []event
 	nextID byte
+	spans  byte
 	// changed is closed and replaced with every event.
 	changed chan struct{}
 }
@@ -38,6 +39,7 @@ type event struct {
 	attrs   map[string]any
 	failure *Failure
 	remote  SpanContext
+	ids     SpanContext // of a span
 	cont    bool
 	message MessageStart // without its attributes
 	start   SpanStart
@@ -112,6 +114,14 @@ func (r *recorder) id() (sc SpanContext) {
 	defer r.mu.Unlock()
 	r.nextID++
 	sc.TraceID[0], sc.SpanID[0], sc.Flags = r.nextID, r.nextID, 1
+	return sc
+}
+
+func (r *recorder) spanID() (sc SpanContext) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spans++
+	sc.TraceID[0], sc.SpanID[7], sc.Flags, sc.State = 0xfe, r.spans, 1, "kit=1"
 	return sc
 }
 
@@ -196,17 +206,21 @@ func (m *recorderMessage) StartSpan(ctx context.Context, s SpanStart) (context.C
 type recorderSpan struct {
 	r    *recorder
 	name string
+	ids  SpanContext
 }
+
+func (s *recorderSpan) SpanContext() SpanContext { return s.ids }
 
 func (s *recorderSpan) StartSpan(ctx context.Context, start SpanStart) (context.Context, ChildSpan) {
 	attrs := attrMap(start.Attrs)
 	start.Attrs = nil
-	s.r.add(event{kind: "span", name: start.Name, parent: s.name, at: start.Time, attrs: attrs, start: start})
-	return context.WithValue(ctx, vendorKey{}, &vendorTx{name: start.Name}), &recorderSpan{r: s.r, name: start.Name}
+	ids := s.r.spanID()
+	s.r.add(event{kind: "span", name: start.Name, parent: s.name, at: start.Time, attrs: attrs, start: start, ids: ids})
+	return context.WithValue(ctx, vendorKey{}, &vendorTx{name: start.Name}), &recorderSpan{r: s.r, name: start.Name, ids: ids}
 }
 
 func (s *recorderSpan) End(e SpanEnd) {
-	s.r.add(event{kind: "span-end", name: s.name, at: e.Time, outcome: e.Outcome})
+	s.r.add(event{kind: "span-end", name: s.name, at: e.Time, outcome: e.Outcome, attrs: attrMap(e.Attrs), ids: s.ids})
 }
 
 // serveWS runs a handler under an agent and returns where to dial.

@@ -8,7 +8,7 @@ import (
 )
 
 // Refuse returns an error that, returned by EndpointOptions.Authenticate or
-// wrapped in what it returns, refuses the handshake with that HTTP status. The
+// BeforeUpgrade, or wrapped in what they return, refuses the handshake with that HTTP status. The
 // reason is one of the contract's, such as "unauthenticated", "forbidden" or
 // "draining", or registered in Options.RefusalReasons, else it is recorded as
 // _OTHER; when it is empty, it is that of Conn.SetRefusalReason or derived from
@@ -50,8 +50,9 @@ func refusalOf(err error) (refusal *RefusalError) {
 	return refusal
 }
 
-// refuse answers a handshake that was not authenticated.
-func (e *endpoint) refuse(w http.ResponseWriter, r *http.Request, c *Conn, err error) {
+// refuse answers a handshake that a hook has refused, with that status unless the
+// error has its own.
+func (e *endpoint) refuse(w http.ResponseWriter, r *http.Request, c *Conn, err error, status int) {
 	if _, panicked := endingOf(err); panicked != nil {
 		if errors.Is(panicked.Unwrap(), http.ErrAbortHandler) {
 			panic(http.ErrAbortHandler)
@@ -60,7 +61,7 @@ func (e *endpoint) refuse(w http.ResponseWriter, r *http.Request, c *Conn, err e
 		e.answer(w, r, http.StatusInternalServerError, err)
 		return
 	}
-	status, reason := http.StatusUnauthorized, ""
+	reason := ""
 	if asked := refusalOf(err); asked != nil {
 		status, reason = refusalStatus(asked.Status), asked.Reason
 		maps.Copy(w.Header(), asked.Header)

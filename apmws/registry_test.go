@@ -143,7 +143,7 @@ func TestConnectionInfo(t *testing.T) {
 		t.Errorf("round trip %v", got.PingRTT)
 	}
 	want := ConnInfo{
-		ID: c.id, Route: "/ws", User: "u1", Peer: "[2001:db8::1]:49152", Opened: c.start,
+		ID: c.id, Route: "/ws", User: "u1", Peer: "[2001:db8::1]:49152", Client: "2001:db8::1", Opened: c.start,
 		MessagesReceived: 2, MessagesSent: 1, BytesReceived: 30, BytesSent: 4, PingRTT: got.PingRTT,
 	}
 	if got != want {

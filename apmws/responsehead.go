@@ -18,12 +18,18 @@ type responseHead struct {
 	add         http.Header // may be nil
 	status      int         // once the status line is whole; 0: none
 	subprotocol string      // the negotiated one
+	// sentCookies is called with the cookies of a 101, those that were added
+	// included. It may be nil.
+	sentCookies func(pairs []string)
 
 	begun   bool     // the status line is whole
 	line    []byte   // the current line so far, its first maxHeadLine bytes
 	present [][]byte // the lines with names that are in add
+	cookies []string // as cookiePairs
 	held    bool     // a carriage return at the beginning of a line waits
 }
+
+const setCookie = "Set-Cookie"
 
 // maxHeadLine bounds what is kept of a line.
 const maxHeadLine = 8 << 10 // bytes
@@ -99,10 +105,17 @@ func (h *responseHead) note(line []byte) {
 	if _, ok := h.add[key]; ok {
 		h.present = append(h.present, headerLine(key, string(value)))
 	}
+	if key == setCookie {
+		h.cookies = append(h.cookies, cookiePair(string(value)))
+	}
 }
 
-// appendAdded appends the headers to add that the head does not have already.
+// appendAdded appends the headers to add that the head does not have already. It
+// is called once, at the end of the head of a 101.
 func (h *responseHead) appendAdded(out []byte) []byte {
+	if h.sentCookies != nil {
+		h.sentCookies(append(h.cookies, cookiePairs(h.add[setCookie])...))
+	}
 	for _, name := range slices.Sorted(maps.Keys(h.add)) {
 		for _, value := range h.add[name] {
 			line := headerLine(name, value)
@@ -142,7 +155,7 @@ const tokenChars = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI
 
 // checkUpgradeHeaders returns the headers that reach a 101, Set-Cookie first.
 func (a *Agent) checkUpgradeHeaders(wanted []string) []string {
-	allowed := []string{"Set-Cookie"}
+	allowed := []string{setCookie}
 	for _, name := range wanted {
 		switch name = textproto.CanonicalMIMEHeaderKey(name); {
 		case slices.Contains(allowed, name):

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"sync/atomic"
 )
 
 // responseRecorder notes how a handshake is answered, and taps the connection
@@ -14,9 +15,10 @@ import (
 type responseRecorder struct {
 	http.ResponseWriter
 	conn     *Conn
-	status   int   // 0: none written
-	written  int64 // bytes of the body
-	sent     bool  // the answer, or its beginning, has left net/http's buffers
+	status   int                      // 0: none written
+	cookies  atomic.Pointer[[]string] // those that the 101 had, as cookiePairs; nil: none
+	written  int32                    // bytes of the body, up to maxHeld
+	sent     bool                     // the answer, or its beginning, has left net/http's buffers
 	hijacked bool
 	tried    bool // to hijack
 }
@@ -112,10 +114,12 @@ func (w *responseRecorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// wrote notes when net/http's buffers, of 2 and 4 KiB, must have been flushed.
+// maxHeld is less than what makes net/http's buffers, of 2 and 4 KiB, be flushed.
+const maxHeld = 6<<10 + 1 // bytes
+
 func (w *responseRecorder) wrote(n int64) {
-	w.written += n
-	w.sent = w.sent || w.written > 6<<10
+	w.written = int32(min(int64(w.written)+n, maxHeld))
+	w.sent = w.sent || w.written == maxHeld
 }
 
 // hijackerHidden reports whether the library found no Hijacker although there
@@ -216,12 +220,20 @@ func (w *responseRecorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.status == http.StatusSwitchingProtocols {
 		// net/http has written the head, with every header that was set.
 		c.setSubprotocol(w.Header().Get("Sec-Websocket-Protocol"))
+		w.sentCookies(cookiePairs(w.Header()[setCookie]))
 		t.open()
 		c.answered(w.status)
 	} else {
-		t.head = &responseHead{add: c.agent.headersToAdd(w.Header())}
+		t.head = &responseHead{add: c.agent.headersToAdd(w.Header()), sentCookies: w.sentCookies}
 	}
 	return observed, brw, nil
+}
+
+// sentCookies notes the cookies of a 101.
+func (w *responseRecorder) sentCookies(pairs []string) {
+	if len(pairs) > 0 {
+		w.cookies.Store(&pairs)
+	}
 }
 
 // resetReader makes br read from conn, with the early bytes in its buffer as

@@ -95,7 +95,7 @@ type loop struct {
 	handle   func(context.Context, Message) error
 	limit    int64            // bytes of a decoded message; 0: none
 	limited  io.LimitedReader // of the message that is being read
-	plain    *scope           // see plainScope
+	plain    []*scope         // see plainScope
 }
 
 // run reads and handles messages until one of the two ends it.
@@ -256,19 +256,24 @@ func (c *Conn) newTransaction(ctx context.Context, m Message, name *messageName,
 	}
 }
 
+// maxPlain bounds the contexts that a connection keeps for its messages.
+const maxPlain = 8
+
 // plainScope returns the context of a message without a transaction. What differs
-// between messages is only for loggers: where there is one, each message has a
-// context of its own, since a goroutine that the handler leaves behind may go on
-// logging with it.
+// between messages of a name is only for loggers: where there is one, each message
+// has a context of its own, since a goroutine that the handler leaves behind may go
+// on logging with it.
 func (l *loop) plainScope(name string) *scope {
-	if l.plain != nil {
-		return l.plain
+	for _, s := range l.plain {
+		if s.name == name {
+			return s
+		}
 	}
 	c := l.observed
 	s := &scope{Context: l.ctx, conn: c, event: semconv.EventMessage, name: name}
 	// In this order: where there is a logger, the context would make one of it.
-	if c.agent.logger == nil && c.scope.Context.Value(loggerKey) == nil && l.ctx.Value(loggerKey) == nil {
-		l.plain = s
+	if len(l.plain) < maxPlain && c.agent.logger == nil && c.scope.Context.Value(loggerKey) == nil && l.ctx.Value(loggerKey) == nil {
+		l.plain = append(l.plain, s)
 	}
 	return s
 }

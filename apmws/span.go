@@ -83,15 +83,20 @@ func (s *scope) startSpan(ctx context.Context, about *Conn, name string, opts Sp
 // as an error of its own; what matters of it ends the message. End of a nil
 // Span does nothing.
 func (s *Span) End(err error) {
+	outcome := OutcomeSuccess
+	if err != nil {
+		outcome = OutcomeFailure
+	}
+	s.finish(outcome, nil)
+}
+
+// finish ends the span with what has become known of it.
+func (s *Span) finish(outcome Outcome, attrs []slog.Attr) {
 	if s == nil || !s.done.CompareAndSwap(false, true) {
 		return
 	}
 	s.scope.live.Store(nil)
-	end := SpanEnd{Time: time.Now(), Outcome: OutcomeSuccess}
-	if err != nil {
-		end.Outcome = OutcomeFailure
-	}
-	s.span.endSpan(end)
+	s.span.endSpan(SpanEnd{Time: time.Now(), Outcome: outcome, Attrs: attrs})
 }
 
 // sendType is the type of spans of writes to a peer.

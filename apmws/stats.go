@@ -32,6 +32,8 @@ type RouteStats struct {
 	PingRTT            Histogram
 	WriteDuration      Histogram      // time blocked in writes to the peer
 	Messages           []MessageStats // by name and outcome: those handled by Serve or StartMessage
+
+	Calls []CallStats // outbound HTTP requests through Transport, by name and address
 }
 
 // RefusedStats counts refused handshakes. Status 0: there was no answer.
@@ -67,6 +69,7 @@ type route struct {
 	writeDuration      histogram
 
 	refusals growMap[refusalKey, atomic.Int64] // statuses are bounded by HTTP, reasons are registered
+	calls    growMap[callKey, atomic.Int64]    // names are registered, addresses bounded by maxDestinations
 }
 
 type refusalKey struct {
@@ -162,6 +165,7 @@ func (a *Agent) stats() Stats {
 		{coreName, "too_many_attributes", a.drops.attributes.Load()},
 		{coreName, "callback_panic", a.drops.callbacks.Load()},
 		{coreName, "too_many_routes", a.drops.routes.Load()},
+		{coreName, "too_many_hosts", a.drops.hosts.Load()},
 		{coreName, "rate_cap", capped},
 	} {
 		if d.Count > 0 {
@@ -203,6 +207,7 @@ func (r *route) stats() RouteStats {
 	slices.SortFunc(s.Refused, func(x, y RefusedStats) int {
 		return cmp.Or(cmp.Compare(x.Status, y.Status), cmp.Compare(x.Reason, y.Reason))
 	})
+	s.Calls = r.callStats()
 	for _, n := range r.names.registered {
 		for outcome, h := range map[Outcome]*histogram{OutcomeSuccess: &n.success, OutcomeFailure: &n.failures} {
 			if took := h.snapshot(); took.Count > 0 {

@@ -32,6 +32,7 @@ var contractMetrics = map[string]struct {
 	"websocket.ping.rtt":            {HistogramMetric, []string{"http.route"}},
 	"websocket.pings.unanswered":    {CounterMetric, []string{"http.route"}},
 	"websocket.write.duration":      {HistogramMetric, []string{"http.route"}},
+	"websocket.outbound.calls":      {CounterMetric, []string{"http.route", "server.address", "websocket.message.name"}},
 	"websocket.telemetry.dropped":   {CounterMetric, []string{"exporter", "reason"}},
 }
 
@@ -74,6 +75,7 @@ func TestMetricNames(t *testing.T) {
 		c.accepted()
 		_, tx := StartMessage(c.scope, MessageInfo{TraceParent: "malformed"})
 		tx.End(nil)
+		callFrom(c.scope, t, answering(http.StatusNoContent), "http://billing.example/")
 		c.disconnected()
 		agent.connect(agent.route(route), upgradeRequest()).refuse(refusal{})
 	}

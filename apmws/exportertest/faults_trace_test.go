@@ -2,8 +2,10 @@ package exportertest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/apmws/go-apmws/apmws"
@@ -210,6 +212,29 @@ func spanFaults() []fault {
 				return own
 			},
 		})},
+		{name: "a span tells its transaction's ids", broken: []string{"spans-identified"}, hooks: always(hooks{
+			spanIDs: func(x *shimSpan, _ apmws.SpanContext) apmws.SpanContext {
+				return x.root.inner.(apmws.Identifier).SpanContext()
+			},
+		})},
+		{name: "a span's ids change", broken: []string{"spans-identified"}, hooks: func() hooks {
+			var n atomic.Int32
+			return hooks{spanIDs: func(_ *shimSpan, ids apmws.SpanContext) apmws.SpanContext {
+				ids.State = fmt.Sprintf("kit=%d", n.Add(1))
+				return ids
+			}}
+		}},
+		{name: "a span that is recorded is not sampled", broken: []string{"spans-identified"}, hooks: always(hooks{
+			spanIDs: func(_ *shimSpan, ids apmws.SpanContext) apmws.SpanContext {
+				ids.Flags = 0
+				return ids
+			},
+		})},
+		{name: "spans have ids where nothing else has", broken: []string{"spans-identified"}, limits: limits{Limits: Limits{NoIDs: true}}, hooks: func() hooks {
+			h := limits{Limits: Limits{NoIDs: true}}.hooks()
+			h.spanIDs = func(_ *shimSpan, ids apmws.SpanContext) apmws.SpanContext { return ids }
+			return h
+		}},
 		{name: "a span's transaction is that of its context", broken: []string{"spans-foreign"}, hooks: func() hooks { return parentInContext(userKey{}) }},
 	}
 }

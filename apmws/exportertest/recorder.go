@@ -32,6 +32,7 @@ var (
 	_ apmws.SpanStarter = (*recorderMessage)(nil)
 	_ apmws.Identifier  = (*recorderMessage)(nil)
 	_ apmws.SpanStarter = (*recorderSpan)(nil)
+	_ apmws.Identifier  = (*recorderSpan)(nil)
 )
 
 // NewRecorder returns an empty Recorder.
@@ -204,12 +205,13 @@ type recorderSpan struct {
 	r    *Recorder
 	of   *recorded
 	span *recordedSpan
+	ids  apmws.SpanContext
 }
 
 // startSpan starts a span of a transaction, which may have ended: it is its last
 // then.
 func (r *Recorder) startSpan(of *recorded, parent string, start apmws.SpanStart) *recorderSpan {
-	id := apmws.SpanContext{}
+	id := of.ids // of its trace
 	rand.Read(id.SpanID[:])
 	x := &recordedSpan{Span: Span{
 		Name: start.Name, Destination: start.Destination, SpanID: id.SpanIDString(), ParentID: parent,
@@ -219,8 +221,11 @@ func (r *Recorder) startSpan(of *recorded, parent string, start apmws.SpanStart)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	of.spans = append(of.spans, x)
-	return &recorderSpan{r: r, of: of, span: x}
+	return &recorderSpan{r: r, of: of, span: x, ids: id}
 }
+
+// SpanContext implements apmws.Identifier.
+func (s *recorderSpan) SpanContext() apmws.SpanContext { return s.ids }
 
 // StartSpan implements apmws.SpanStarter.
 func (s *recorderSpan) StartSpan(ctx context.Context, start apmws.SpanStart) (context.Context, apmws.ChildSpan) {

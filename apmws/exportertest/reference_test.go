@@ -26,6 +26,7 @@ type hooks struct {
 	spanEnd      func(s *shimSpan, e apmws.SpanEnd, next func(apmws.SpanEnd))
 	returns      func(of string, given context.Context, handle any) context.Context
 	ids          func(p *shimParent, ids apmws.SpanContext) apmws.SpanContext
+	spanIDs      func(x *shimSpan, ids apmws.SpanContext) apmws.SpanContext // nil: as ids
 
 	attach          func()
 	mask            func(ctx context.Context) context.Context
@@ -189,6 +190,13 @@ type shimSpan struct {
 	above *shimParent
 	inner apmws.ChildSpan
 	kept  []slog.Attr
+}
+
+func (x *shimSpan) SpanContext() apmws.SpanContext {
+	if x.s.spanIDs != nil {
+		return x.s.spanIDs(x, x.inner.(apmws.Identifier).SpanContext())
+	}
+	return x.identify(x.inner.(apmws.Identifier).SpanContext())
 }
 
 func (p *shimParent) startSpan(ctx context.Context, e apmws.SpanStart) (context.Context, apmws.ChildSpan) {

@@ -40,6 +40,11 @@ func spanRules() []rule {
 			"a span belongs to the transaction of its receiver, also when its context carries another one",
 			checkSpansForeign,
 		},
+		{
+			"spans-identified",
+			"SpanContext of a span, if it has that, returns its trace and the id that the back end shows of it, always the same, so that what it calls can be its child; where the back end shows none, the zero SpanContext",
+			checkSpansIdentified,
+		},
 	}
 }
 
@@ -207,6 +212,66 @@ func checkSpansOutlived(k *kit) {
 		g.errorf("the span above has the outcome %q, want its own", above.Outcome)
 	}
 	g.wantBelow(t, "query", above.SpanID)
+}
+
+func checkSpansIdentified(k *kit) {
+	s := k.session()
+	c := s.connect(context.Background(), apmws.ConnStart{})
+	type asked struct {
+		name string
+		of   func(g *sent) *Transaction
+		told apmws.SpanContext
+	}
+	var all []asked
+	ask := func(x *child, of func(g *sent) *Transaction) {
+		id, ok := x.span.(apmws.Identifier)
+		if !ok {
+			return
+		}
+		told := id.SpanContext()
+		if again := id.SpanContext(); again != told {
+			s.errorf("SpanContext of the span %q is %s, and then %s", x.start.Name, identified{ids: told}, identified{ids: again})
+		}
+		all = append(all, asked{x.start.Name, of, told})
+	}
+	ofConnect := func(g *sent) *Transaction { return g.connect(c) }
+	if canSpan(c.span) {
+		check := s.child(c.ctx, c.span, apmws.SpanStart{Name: "check", Type: "external.grpc.call", Destination: "billing.example:443"})
+		ask(check, ofConnect)
+		check.end(apmws.SpanEnd{})
+	}
+	c.opened(apmws.OpenEnd{Accepted: true})
+	m := c.message(apmws.MessageStart{Remote: remote(), Continue: true})
+	ofMessage := func(g *sent) *Transaction { return g.message(m) }
+	if canSpan(m.span) {
+		first := s.child(m.ctx, m.span, apmws.SpanStart{Name: "first", Type: "external.grpc.call", Destination: "billing.example:443"})
+		second := s.child(m.ctx, m.span, apmws.SpanStart{Name: "second"})
+		ask(first, ofMessage)
+		ask(second, ofMessage)
+		if canSpan(second.span) {
+			below := s.child(second.ctx, second.span, apmws.SpanStart{Name: "below"})
+			ask(below, ofMessage)
+			below.end(apmws.SpanEnd{})
+		}
+		first.end(apmws.SpanEnd{})
+		second.end(apmws.SpanEnd{})
+	}
+	m.end(apmws.MessageEnd{})
+
+	g := s.sent()
+	for _, x := range all {
+		ids := identified{ids: x.told}
+		if s.Limits.NoIDs {
+			if x.told != (apmws.SpanContext{}) {
+				s.errorf("SpanContext of the span %q is %s, but the back end shows no ids", x.name, ids)
+			}
+			continue
+		}
+		t := x.of(g)
+		if span := g.span(t, x.name); t.TraceID != x.told.TraceIDString() || span.SpanID != x.told.SpanIDString() || !x.told.Sampled() {
+			s.errorf("SpanContext of the span %q is %s, but the back end shows %s %s", x.name, ids, t.TraceID, span.SpanID)
+		}
+	}
 }
 
 func checkSpansForeign(k *kit) {

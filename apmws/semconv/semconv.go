@@ -46,6 +46,8 @@ const (
 	ConnectSpanID         = "websocket.connection.span_id"
 	MessageTraceID        = "websocket.message.trace_id" // of the trace context in a message, where the back end has no links
 	MessageSpanID         = "websocket.message.span_id"
+	RequestMethod         = "http.request.method" // of an outbound call
+	ServerAddress         = "server.address"      // the host of an outbound call
 	EventOutcome          = "event.outcome"
 	TelemetryDropExporter = "exporter"
 	TelemetryDropReason   = "reason"
@@ -61,6 +63,7 @@ const (
 	MessagesHandled    = "websocket.messages.handled" // what MessageDuration counts, where a back end cannot tell by the histogram
 	PingsUnanswered    = "websocket.pings.unanswered"
 	WriteDuration      = "websocket.write.duration" // seconds
+	OutboundCalls      = "websocket.outbound.calls"
 	TelemetryDropped   = "websocket.telemetry.dropped"
 )
 
@@ -74,5 +77,9 @@ const (
 // Other stands for a name outside its registered set.
 const Other = "_OTHER"
 
-// None stands for a status or a close code that never came.
+// None stands for a status or a close code that never came, and for the message of
+// an outbound call that belongs to none.
 const None = "none"
+
+// Handshake stands for the handshake where outbound calls are counted by message.
+const Handshake = "CONNECT"

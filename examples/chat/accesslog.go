@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"net/http"
 	"time"
 
@@ -19,15 +18,15 @@ import (
 //
 // It belongs inside of agent.Handler where there is one:
 //
-//	logged := accessLog(logger, nil)
+//	logged := accessLog(logger, agent.ClientAddress, nil)
 //	mux.Handle("/ws", agent.Handler("/ws", logged(handler)))
 //	mux.Handle("/", logged(pages))
 //
 // An agent.Endpoint has nothing inside; handshakes go to it past the log, as in
 // routes.
 //
-// Requests for which quiet, if not nil, is true are logged at debug level.
-func accessLog(log zerolog.Logger, quiet func(*http.Request) bool) func(http.Handler) http.Handler {
+// Requests come from the address that client returns. Those for which quiet, if not nil, is true are logged at debug level.
+func accessLog(log zerolog.Logger, client func(*http.Request) string, quiet func(*http.Request) bool) func(http.Handler) http.Handler {
 	write := func(r *http.Request, status, size int, took time.Duration) {
 		level := zerolog.InfoLevel
 		switch {
@@ -36,7 +35,7 @@ func accessLog(log zerolog.Logger, quiet func(*http.Request) bool) func(http.Han
 		case quiet != nil && quiet(r):
 			level = zerolog.DebugLevel
 		}
-		logAccess(hlog.FromRequest(r).WithLevel(level), r, status, size, took)
+		logAccess(hlog.FromRequest(r).WithLevel(level), r, client(r), status, size, took)
 	}
 	return func(next http.Handler) http.Handler {
 		logged := hlog.NewHandler(log)(hlog.AccessHandler(write)(next))
@@ -51,17 +50,13 @@ func accessLog(log zerolog.Logger, quiet func(*http.Request) bool) func(http.Han
 }
 
 // logAccess writes a request's line: never its query, which may hold secrets.
-func logAccess(line *zerolog.Event, r *http.Request, status, size int, took time.Duration) {
+func logAccess(line *zerolog.Event, r *http.Request, client string, status, size int, took time.Duration) {
 	outcome := "success"
 	switch {
 	case status == 0: // nothing was written: the handler panicked, or 200 follows
 		outcome = "unknown"
 	case status >= http.StatusInternalServerError:
 		outcome = "failure"
-	}
-	client, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		client = r.RemoteAddr
 	}
 	if status != 0 {
 		line.Int("http.response.status_code", status)

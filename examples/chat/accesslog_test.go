@@ -84,8 +84,8 @@ func TestAccessLogOfStrayHandshake(t *testing.T) {
 func TestAccessLogRecipe(t *testing.T) {
 	lines := &logLines{}
 	logger := testLogger.Output(lines)
-	logged := accessLog(logger, func(r *http.Request) bool { return r.URL.Path == "/quiet" })
 	agent := apmws.New(apmws.Options{Logger: &logger})
+	logged := accessLog(logger, agent.ClientAddress, func(r *http.Request) bool { return r.URL.Path == "/quiet" })
 	mux := http.NewServeMux()
 	mux.Handle("/", logged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -22,6 +23,8 @@ type config struct {
 	certFile, keyFile string // both empty: a certificate made in memory
 	pretty, debug     bool
 	exposeLive        bool
+	exposeMetrics     bool
+	trustedProxies    []netip.Prefix // whose X-Forwarded-For is believed
 
 	service, environment string // of log lines, and of Elastic's documents
 	elastic              string // where to report to, as its agent reads it; empty: nowhere
@@ -48,6 +51,10 @@ const usage = `Usage of chat:
   -pretty           log for people, not as ECS JSON
   -debug            log each message, and requests of no interest
   -expose-live      serve the live page to every address, not to this machine alone
+  -expose-metrics   likewise /metrics, for a Prometheus elsewhere
+  -trusted-proxies networks
+                    believe the X-Forwarded-For of proxies in these networks, divided
+                    by commas: 10.0.0.0/8,2001:db8::/32
 Environment:
   ELASTIC_APM_SERVER_URL (or _URLS) and the Elastic agent's other variables: report to Elastic
   NEW_RELIC_LICENSE_KEY and the New Relic agent's other variables, such as
@@ -77,6 +84,11 @@ func configFrom(args []string, getenv func(string) string, complaints io.Writer)
 	flags.BoolVar(&cfg.pretty, "pretty", false, "")
 	flags.BoolVar(&cfg.debug, "debug", false, "")
 	flags.BoolVar(&cfg.exposeLive, "expose-live", false, "")
+	flags.BoolVar(&cfg.exposeMetrics, "expose-metrics", false, "")
+	flags.Func("trusted-proxies", "", func(list string) (err error) {
+		cfg.trustedProxies, err = networks(list)
+		return err
+	})
 	err := flags.Parse(args)
 	switch {
 	case err != nil:
@@ -96,6 +108,24 @@ func configFrom(args []string, getenv func(string) string, complaints io.Writer)
 		cfg.tls = true
 	}
 	return cfg, nil
+}
+
+// networks reads a list of CIDR prefixes and addresses, divided by commas.
+func networks(list string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for field := range strings.SplitSeq(list, ",") {
+		field = strings.TrimSpace(field)
+		network, err := netip.ParsePrefix(field)
+		if err != nil {
+			addr, errAddr := netip.ParseAddr(field)
+			if errAddr != nil {
+				return nil, fmt.Errorf("%q is no network", field)
+			}
+			network = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		all = append(all, network)
+	}
+	return all, nil
 }
 
 // validService changes a name as Elastic's agent changes one that it takes from

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -15,7 +16,7 @@ import (
 func TestConfig(t *testing.T) {
 	none := func(string) string { return "" }
 	cfg, err := configFrom(nil, none, io.Discard)
-	if err != nil || cfg.addr != "127.0.0.1:8080" || cfg.tls || cfg.pretty || cfg.debug || cfg.exposeLive || cfg.elastic != "" || cfg.newRelic != "" ||
+	if err != nil || cfg.addr != "127.0.0.1:8080" || cfg.tls || cfg.pretty || cfg.debug || cfg.exposeLive || cfg.exposeMetrics || cfg.elastic != "" || cfg.newRelic != "" ||
 		cfg.redisURL != "" || len(cfg.secret) != 0 || cfg.service != "apmws-chat" || cfg.environment != "development" {
 		t.Errorf("the defaults are %+v (%v)", cfg, err)
 	}
@@ -23,17 +24,21 @@ func TestConfig(t *testing.T) {
 		"ELASTIC_APM_SERVER_URL": "http://127.0.0.1:8200", "ELASTIC_APM_SERVICE_NAME": "my.service", "ELASTIC_APM_ENVIRONMENT": "e",
 		"NEW_RELIC_LICENSE_KEY": "key", "REDIS_URL": "redis://r", "CHAT_JWT_SECRET": "x",
 	}
-	args := []string{"-addr", ":1", "-pretty", "-debug", "-expose-live", "-cert", "c", "-key", "k"}
+	args := []string{"-addr", ":1", "-pretty", "-debug", "-expose-live", "-expose-metrics", "-cert", "c", "-key", "k"}
 	cfg, err = configFrom(args, func(name string) string { return env[name] }, io.Discard)
 	if err != nil || cfg.addr != ":1" || !cfg.tls || cfg.certFile != "c" || cfg.keyFile != "k" || !cfg.pretty || !cfg.debug ||
-		!cfg.exposeLive || cfg.elastic != "http://127.0.0.1:8200" || cfg.newRelic != "key" || cfg.redisURL != "redis://r" || string(cfg.secret) != "x" || cfg.service != "my_service" || cfg.environment != "e" {
+		!cfg.exposeLive || !cfg.exposeMetrics || cfg.elastic != "http://127.0.0.1:8200" || cfg.newRelic != "key" || cfg.redisURL != "redis://r" || string(cfg.secret) != "x" || cfg.service != "my_service" || cfg.environment != "e" {
 		t.Errorf("all set: %+v (%v)", cfg, err)
 	}
 	env["ELASTIC_APM_SERVER_URLS"] = "http://a,http://b"
 	if cfg, err = configFrom(nil, func(name string) string { return env[name] }, io.Discard); err != nil || cfg.elastic != "http://a,http://b" {
 		t.Errorf("of the URL and the URLs it takes %q (%v)", cfg.elastic, err)
 	}
-	for _, args := range [][]string{{"stray"}, {"-cert", "c"}, {"-key", "k"}, {"-addr"}, {"-nope"}} {
+	if cfg, err = configFrom([]string{"-trusted-proxies", "10.0.0.0/8, ::1,192.0.2.7"}, none, io.Discard); err != nil ||
+		fmt.Sprint(cfg.trustedProxies) != "[10.0.0.0/8 ::1/128 192.0.2.7/32]" {
+		t.Errorf("the proxies are %v (%v)", cfg.trustedProxies, err)
+	}
+	for _, args := range [][]string{{"-trusted-proxies", ""}, {"-trusted-proxies", "10.0.0.0/8,proxy"}, {"stray"}, {"-cert", "c"}, {"-key", "k"}, {"-addr"}, {"-nope"}} {
 		if cfg, err := configFrom(args, none, io.Discard); err == nil {
 			t.Errorf("%v is taken as %+v", args, cfg)
 		}

@@ -12,12 +12,20 @@ const livePath = "/debug/ws/"
 // livePage serves the page of live connections: to this machine alone, since it
 // shows who is here, unless it was opened by a flag.
 func (s *server) livePage() http.Handler {
+	if s.cfg.exposeLive {
+		return s.live
+	}
+	return localOnly(s.live, "the live page is for this machine alone; -expose-live opens it")
+}
+
+// localOnly refuses requests that were not made on this machine.
+func localOnly(h http.Handler, refusal string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.cfg.exposeLive && !local(r) {
-			writeError(w, http.StatusForbidden, "the live page is for this machine alone; -expose-live opens it")
+		if !local(r) {
+			writeError(w, http.StatusForbidden, refusal)
 			return
 		}
-		s.live.ServeHTTP(w, r)
+		h.ServeHTTP(w, r)
 	})
 }
 

@@ -20,13 +20,16 @@ func (s *server) routes() http.Handler {
 	socket := s.socket()
 	mux.Handle(socketPath, socket) // for who does not ask for an upgrade
 	mux.Handle(livePath, s.livePage())
+	mux.Handle("GET "+metricsPath, s.metrics())
 	mux.Handle("GET /{$}", pageFile("index.html"))
 	for _, name := range []string{"chat.js", "log.js", "chat.css", "icon.svg"} {
 		mux.Handle("GET /"+name, pageFile(name))
 	}
 
-	// The live page asks for news every second or so.
-	logged := accessLog(s.cfg.log, func(r *http.Request) bool { return r.URL.Path == livePath+"data.json" })
+	// The live page asks for news every second or so, and Prometheus every few.
+	logged := accessLog(s.cfg.log, s.agent.ClientAddress, func(r *http.Request) bool {
+		return r.URL.Path == livePath+"data.json" || r.URL.Path == metricsPath
+	})
 	rest := logged(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -102,6 +102,8 @@ func (s *server) startAgent() (err error) {
 	s.agent = apmws.New(apmws.Options{
 		Exporters: exporters,
 		Logger:    &s.cfg.log,
+
+		TrustedProxies: s.cfg.trustedProxies,
 		Messages: apmws.MessageOptions{
 			Name:      s.messageName,
 			Names:     received(),

@@ -1,6 +1,7 @@
 package elasticws
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"log/slog"
@@ -73,7 +74,7 @@ func syntheticRequest(info apmws.RequestInfo) *http.Request {
 		Host:       info.Host,
 		URL:        &url.URL{Path: info.Path},
 		Header:     http.Header{},
-		RemoteAddr: info.Peer,
+		RemoteAddr: cmp.Or(info.Client, info.Peer),
 		Proto:      info.Proto,
 	}
 	if info.UserAgent != "" {

@@ -110,7 +110,9 @@ func (s *series) report(m *apmws.Metric, out metricsWriter) {
 // the series has alone. Otherwise Elasticsearch would not know the field before the
 // first refusal, say, and a chart that computes with it would show an error.
 func (s *series) introduce(out metricsWriter) {
-	for _, name := range []string{semconv.ConnectionsRefused, semconv.ConnectionsClosed, semconv.MessagesHandled} {
+	for _, name := range []string{
+		semconv.ConnectionsRefused, semconv.ConnectionsClosed, semconv.MessagesHandled, semconv.OutboundCalls,
+	} {
 		out.Add(name, s.labels, 0)
 	}
 }

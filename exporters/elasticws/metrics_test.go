@@ -156,7 +156,9 @@ func TestMetrics(t *testing.T) {
 			}
 		case apmws.GaugeMetric:
 			labels := strings.TrimPrefix(key, semconv.ConnectionsActive)
-			for _, introduced := range []string{semconv.ConnectionsRefused, semconv.ConnectionsClosed, semconv.MessagesHandled} {
+			for _, introduced := range []string{
+				semconv.ConnectionsRefused, semconv.ConnectionsClosed, semconv.MessagesHandled, semconv.OutboundCalls,
+			} {
 				want[introduced+labels] = 0
 			}
 		}

@@ -78,6 +78,13 @@ func (s *childSpan) End(end apmws.SpanEnd) {
 	s.span.End()
 }
 
+// SpanContext implements apmws.Identifier. Of a span that is dropped the agent knows
+// the ids of what is above it.
+func (s *childSpan) SpanContext() apmws.SpanContext {
+	tc := s.span.TraceContext()
+	return apmws.SpanContext{TraceID: tc.Trace, SpanID: tc.Span, Flags: byte(tc.Options), State: tc.State.String()}
+}
+
 // StartSpan implements apmws.SpanStarter.
 func (s *childSpan) StartSpan(ctx context.Context, start apmws.SpanStart) (context.Context, apmws.ChildSpan) {
 	return s.startSpan(ctx, s.labels, start)

@@ -52,6 +52,30 @@ func TestSpan(t *testing.T) {
 	}
 }
 
+// TestSpanContext: what a span calls can go on from it, and from what is above it where
+// the span itself is dropped.
+func TestSpanContext(t *testing.T) {
+	rec := newRecorder(t)
+	ctx, m := startMessage(t, openConn(t, New(rec.Tracer)), messageStart("chat.say", 0))
+	_, s := below(ctx, t, m, spanStart("GET billing.example", "external.http"))
+	told := s.SpanContext()
+	endSpan(s, time.Millisecond)
+	rec.Tracer.SetMaxSpans(0)
+	ctx, n := startMessage(t, openConn(t, New(rec.Tracer)), messageStart("too many", 0))
+	_, dropped := below(ctx, t, n, spanStart("GET stock.example", "external.http"))
+	instead := dropped.SpanContext()
+	m.End(messageOK(time.Second))
+	n.End(messageOK(time.Second))
+	docs := rec.collect(t)
+	span, tx := docs.span(t, "GET billing.example"), docs.transaction(t, "too many")
+	if told.TraceID != span.TraceID || told.SpanID != span.ID || !told.Sampled() || told.State != "es=s:1" {
+		t.Errorf("the span tells %+v, but is %x of %x", told, span.ID, span.TraceID)
+	}
+	if instead.TraceID != tx.TraceID || instead.SpanID != tx.ID {
+		t.Errorf("the span that is dropped tells %+v, want %x of %x", instead, tx.ID, tx.TraceID)
+	}
+}
+
 // TestSpanParents: our spans and those of Elastic's API below each other.
 func TestSpanParents(t *testing.T) {
 	rec := newRecorder(t)

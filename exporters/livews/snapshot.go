@@ -47,12 +47,21 @@ func newest(infos []apmws.ConnInfo, n int) []Connection {
 	list := make([]Connection, 0, len(infos))
 	for _, c := range slices.Backward(infos) {
 		list = append(list, Connection{
-			ID: c.ID, User: cut(c.User, maxText), Route: c.Route, Peer: cut(c.Peer, maxText), Opened: c.Opened.UnixMilli(),
+			ID: c.ID, User: cut(c.User, maxText), Route: c.Route, Peer: cut(whereFrom(c), maxText), Opened: c.Opened.UnixMilli(),
 			MessagesReceived: c.MessagesReceived, MessagesSent: c.MessagesSent,
 			BytesReceived: c.BytesReceived, BytesSent: c.BytesSent, RTT: int64(c.PingRTT),
 		})
 	}
 	return list
+}
+
+// whereFrom returns the client's address where a proxy is in between, else the
+// socket's.
+func whereFrom(c apmws.ConnInfo) string {
+	if c.Client == "" || c.Client == host(c.Peer) {
+		return c.Peer
+	}
+	return c.Client
 }
 
 // totals adds the routes up. A nil agent has none.

@@ -1,6 +1,7 @@
 package livews
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -104,7 +105,7 @@ func requestAttrs(r apmws.RequestInfo) []slog.Attr {
 	for _, a := range []slog.Attr{
 		slog.String("http.request.method", r.Method),
 		slog.String("url.path", r.Path),
-		slog.String(semconv.ClientAddress, host(r.Peer)),
+		slog.String(semconv.ClientAddress, cmp.Or(r.Client, host(r.Peer))),
 		slog.String("user_agent.original", r.UserAgent),
 	} {
 		if a.Value.String() != "" {

@@ -1,6 +1,7 @@
 package newrelicws
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -78,8 +79,8 @@ func (h *handshake) setRequest(r *apmws.RequestInfo, attrs []slog.Attr) {
 			return // the client's address is known better than by the socket
 		}
 	}
-	if r.Peer != "" {
-		own.AddAttribute(semconv.ClientAddress, cut(hostOf(r.Peer)))
+	if client := cmp.Or(r.Client, hostOf(r.Peer)); client != "" {
+		own.AddAttribute(semconv.ClientAddress, cut(client))
 	}
 }
 

@@ -40,6 +40,7 @@ type Exporter struct {
 	agent    *apmws.Agent     // nil before Attach and after Shutdown
 	reported map[string]int64 // counters, by the metric's name
 	known    map[string]bool  // names of messages' counters
+	calls    map[string]bool  // names of outbound calls' counters
 }
 
 var (
@@ -61,6 +62,7 @@ func New(app *newrelic.Application) *Exporter {
 		interval: reportInterval,
 		reported: make(map[string]int64),
 		known:    make(map[string]bool),
+		calls:    make(map[string]bool),
 	}
 	cfg, known := app.Config()
 	if app == nil || known && !cfg.Enabled {

@@ -19,6 +19,10 @@ const reportInterval = 10 * time.Second
 // 2,000 names of all kinds in each minute, and drops what is beyond.
 const maxMessageNames = 500
 
+// maxCallNames bounds the names of outbound calls that carry a message's name,
+// likewise; those beyond carry the host's, of which the agent has at most 101.
+const maxCallNames = 300
+
 // ErrNotConnected is returned by Flush and Shutdown when New Relic's agent is not
 // connected, so that the counters could not be reported. Flush may be tried again;
 // what Shutdown did not report is lost.
@@ -119,6 +123,8 @@ func (e *Exporter) metricName(m *apmws.Metric) (name string, base bool) {
 		return "WebSocket/Bytes/Sent", true
 	case semconv.PingsUnanswered:
 		return "WebSocket/Pings/Unanswered", true
+	case semconv.OutboundCalls:
+		return e.callName(label(m, semconv.ServerAddress), label(m, semconv.MessageName)), false
 	case semconv.TelemetryDropped:
 		return "WebSocket/Telemetry/Dropped/" + label(m, semconv.TelemetryDropExporter) + "/" +
 			label(m, semconv.TelemetryDropReason), false
@@ -138,6 +144,25 @@ func (e *Exporter) handledName(message, outcome string) string {
 		return prefix + semconv.Other + "/" + outcome
 	}
 	e.known[name] = true
+	return name
+}
+
+// maxCallHost is how much of a host's name is in that of a metric, in bytes, so that
+// there is room for a message's.
+const maxCallHost = 120
+
+// callName is that of _OTHER once there are too many. The host comes first, since a
+// message's name may have slashes.
+func (e *Exporter) callName(host, message string) string {
+	prefix := "WebSocket/Calls/" + cutAt(host, maxCallHost) + "/"
+	name := prefix + cutAt(message, maxValue-len("Custom/"+prefix))
+	if e.calls[name] {
+		return name
+	}
+	if len(e.calls) >= maxCallNames {
+		return prefix + semconv.Other
+	}
+	e.calls[name] = true
 	return name
 }
 

@@ -87,6 +87,43 @@ func TestBoundedNames(t *testing.T) {
 	}
 }
 
+// TestBoundedCalls: likewise, of outbound calls. The names of hosts and messages may be
+// long, and have slashes where those of messages have.
+func TestBoundedCalls(t *testing.T) {
+	var r apmws.RouteStats
+	const hosts, messages = 100, 30
+	for h := range hosts {
+		for m := range messages {
+			r.Calls = append(r.Calls,
+				apmws.CallStats{Name: fmt.Sprint("SEND /topic/", m), Address: fmt.Sprintf("h%d.example", h), Count: 2},
+				apmws.CallStats{Name: fmt.Sprint(strings.Repeat("long", 100), m), Address: strings.Repeat("h", 250) + fmt.Sprint(h), Count: 1})
+		}
+	}
+	e := New(nil)
+	for range 2 {
+		samples := e.samples(apmws.Stats{Routes: []apmws.RouteStats{r}})
+		if len(samples) > 450 {
+			t.Errorf("%d names", len(samples))
+		}
+		sum, first, last := 0.0, 0.0, 0.0
+		for _, s := range samples {
+			if !strings.HasPrefix(s.name, "WebSocket/Calls/h") || len("Custom/"+s.name) > 255 {
+				continue
+			}
+			sum += s.value
+			switch s.name {
+			case "WebSocket/Calls/h0.example/SEND /topic/7":
+				first = s.value
+			case "WebSocket/Calls/h99.example/_OTHER":
+				last = s.value
+			}
+		}
+		if sum != 3*hosts*messages || first != 2 || last != 2*messages {
+			t.Errorf("a sum of %v, want %d; %v of the first host's, %v of the last's", sum, 3*hosts*messages, first, last)
+		}
+	}
+}
+
 // TestMetricsEndToEnd: what New Relic gets of real traffic, reported more than
 // once, adds up.
 func TestMetricsEndToEnd(t *testing.T) {

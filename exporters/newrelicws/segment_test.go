@@ -1,6 +1,7 @@
 package newrelicws
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/newrelic/go-agent/v3/newrelic"
@@ -54,6 +55,38 @@ func TestSegmentsInside(t *testing.T) {
 	}
 	for child, parent := range map[string]string{"first": "a", "second": "b", "third": "c"} {
 		wantParent(t, spans, child, parent)
+	}
+}
+
+// TestSegmentContext: what a span calls can go on from it, with what New Relic's agent
+// says of it, unless the application has a segment above it.
+func TestSegmentContext(t *testing.T) {
+	s := newSpanTest(t)
+	_, a := start(s.ctx, t, s.m, "a")
+	told := a.(apmws.Identifier).SpanContext()
+	end(a, "a")
+	if again := a.(apmws.Identifier).SpanContext(); again != told {
+		t.Errorf("the span tells %+v when it has ended, and told %+v", again, told)
+	}
+	ctx, b := start(s.ctx, t, s.m, "b")
+	above := newrelic.FromContext(ctx).StartSegment("above")
+	bare := b.(apmws.Identifier).SpanContext()
+	above.End()
+	end(b, "b")
+	_, c := start(s.ctx, t, s.m, "c")
+	end(c, "c")
+	if late := c.(apmws.Identifier).SpanContext(); late != (apmws.SpanContext{}) {
+		t.Errorf("a span that was not asked before its end tells %+v", late)
+	}
+	spans := s.spans()
+	trace := s.m.SpanContext().TraceIDString()
+	for name, told := range map[string]apmws.SpanContext{"a": told, "b": bare} {
+		if told.TraceIDString() != trace || told.SpanIDString() != spans["Custom/"+name].intrinsics["guid"] || !told.Sampled() {
+			t.Errorf("%s tells %+v, but is %v of %s", name, told, spans["Custom/"+name].intrinsics, trace)
+		}
+	}
+	if !strings.Contains(told.State, "@nr=") || !strings.Contains(told.State, told.SpanIDString()) || bare.State != "" {
+		t.Errorf("the states are %q and %q", told.State, bare.State)
 	}
 }
 

@@ -21,6 +21,8 @@ type childSpan struct {
 	segment     segment
 	id          string      // empty where spans are not collected
 	ended       atomic.Bool // changed under the transaction's lock
+	sent        apmws.SpanContext
+	asked       bool // for what is in sent
 }
 
 // startSpan starts a span below a span of the transaction, or directly below it
@@ -76,9 +78,25 @@ func (s *childSpan) setAttributes(attrs []slog.Attr) {
 	}
 }
 
+// SpanContext implements apmws.Identifier.
+func (s *childSpan) SpanContext() apmws.SpanContext {
+	t := s.transaction
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !s.asked && !s.ended.Load() && !t.ended {
+		s.asked, s.sent = true, outgoing(s.lane.handle, s.id)
+	}
+	return s.sent
+}
+
 // AddAttribute implements attributeSetter. The agent adds an attribute to the
 // innermost segment of a lane, and does not limit their number.
 func (s *childSpan) AddAttribute(key string, value any) {
+	if status, ok := value.(int64); ok && key == semconv.StatusCode {
+		if external, ok := s.segment.(*newrelic.ExternalSegment); ok {
+			external.SetStatusCode(int(status)) // where New Relic looks for it
+		}
+	}
 	if !validKey(key) {
 		s.transaction.exporter.droppedAttributes.Add(1)
 		return

@@ -40,6 +40,27 @@ func identify(tx *newrelic.Transaction) apmws.SpanContext {
 	return sc
 }
 
+// outgoing returns what the agent would send along with a call under the innermost
+// segment of a lane: also of a transaction that is not sampled, so that the called
+// service does not sample it either; nothing while the agent is not connected. span
+// is the id of the span that calls, empty where it has none. Where that is not the
+// innermost segment, since the application has one above it, what the agent says in
+// tracestate would be about another one.
+func outgoing(lane *newrelic.Transaction, span string) apmws.SpanContext {
+	header := http.Header{}
+	lane.InsertDistributedTraceHeaders(header)
+	sc, err := apmws.ParseTraceParent(
+		header.Get(newrelic.DistributedTraceW3CTraceParentHeader), header.Get(newrelic.DistributedTraceW3CTraceStateHeader))
+	if err != nil {
+		return apmws.SpanContext{}
+	}
+	if span != "" && span != sc.SpanIDString() {
+		sc.State = ""
+		decodeID(sc.SpanID[:], span)
+	}
+	return sc
+}
+
 // decodeID reports whether the id has the length that W3C Trace Context asks for.
 func decodeID(dst []byte, id string) bool {
 	if len(id) != hex.EncodedLen(len(dst)) {

@@ -40,6 +40,9 @@ func (o observed) add(kind string, fields map[string]any) {
 	}
 }
 
+// ofSpans says whether a kind is one of spans, which have what all spans have.
+func ofSpans(kind string) bool { return kind == "spans" || kind == "send" || kind == "calls" }
+
 // everywhere are the attributes that no document of ours lacks.
 var everywhere = []string{"websocket.event", "websocket.connection.id", "http.route"}
 
@@ -54,8 +57,8 @@ func (o observed) check(t *testing.T, promised []attribute, spell func(attribute
 		for _, a := range promised {
 			field := spell(a)
 			// Errors have the attributes of their transactions.
-			ofTransaction := slices.ContainsFunc(a.on, func(on string) bool { return on != "spans" && on != "send" })
-			if !slices.Contains(a.on, kind) && !(kind == "errors" && ofTransaction) && !(kind == "send" && slices.Contains(a.on, "spans")) {
+			ofTransaction := slices.ContainsFunc(a.on, func(on string) bool { return !ofSpans(on) })
+			if !slices.Contains(a.on, kind) && !(kind == "errors" && ofTransaction) && !(ofSpans(kind) && slices.Contains(a.on, "spans")) {
 				continue
 			}
 			may[field] = true
@@ -100,6 +103,8 @@ func elasticKind(d intake.Document) string {
 		return "errors"
 	case d.Text("processor.event") == "span" && strings.HasPrefix(d.Text("span.name"), "send "):
 		return "send"
+	case d.Text("processor.event") == "span" && d.Text("labels.server_address") != "":
+		return "calls"
 	case d.Text("processor.event") == "span":
 		return "spans"
 	}
@@ -148,7 +153,7 @@ func checkElastic(t *testing.T, r *Recording, page *contractPage, attributes []a
 			}
 			promised := false
 			for field, on := range own {
-				ofKind := slices.Contains(on, kind) || kind == "send" && slices.Contains(on, "spans")
+				ofKind := slices.Contains(on, kind) || ofSpans(kind) && slices.Contains(on, "spans")
 				promised = promised || covers(field, have) && (ofKind || kind == "errors")
 			}
 			if !promised {
@@ -242,6 +247,8 @@ func checkNewRelic(t *testing.T, r *Recording, page *contractPage, attributes []
 		case len(e.User) == 0: // of an integration
 		case strings.HasPrefix(name, "Custom/send "):
 			add(e, "send")
+		case e.User["server.address"] != nil:
+			add(e, "calls")
 		default:
 			add(e, "spans")
 		}

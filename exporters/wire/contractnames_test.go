@@ -113,6 +113,7 @@ func TestTelemetryMetrics(t *testing.T) {
 	full := apmws.Stats{
 		Routes: []apmws.RouteStats{{
 			Refused: []apmws.RefusedStats{{}}, Closed: []apmws.ClosedStats{{}}, Messages: []apmws.MessageStats{{}},
+			Calls: []apmws.CallStats{{}},
 		}},
 		Dropped: []apmws.Dropped{{}},
 	}
@@ -215,7 +216,8 @@ func TestTelemetryProofs(t *testing.T) {
 	}
 	packages := map[string]string{
 		"apmws": "../../apmws", "elasticws": "../elasticws", "newrelicws": "../newrelicws", "livews": "../livews",
-		"exact": "exact", "ill": "ill", "wire": ".",
+		"promws": "../promws",
+		"exact":  "exact", "ill": "ill", "wire": ".",
 	}
 	named := 0
 	for _, name := range names(page.text) {

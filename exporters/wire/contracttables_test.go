@@ -23,9 +23,9 @@ func set(values ...string) map[string]bool {
 }
 
 // pattern makes a regular expression of a name on the page, in which <…> stands for
-// anything, <route> for what begins with a slash.
+// anything, <route> for what begins with a slash, <method> for one of HTTP.
 func pattern(name string) *regexp.Regexp {
-	name = strings.ReplaceAll(regexp.QuoteMeta(name), "<route>", "/.*")
+	name = strings.NewReplacer("<route>", "/.*", "<method>", "[A-Z_]+").Replace(regexp.QuoteMeta(name))
 	return regexp.MustCompile("^" + placeholder.ReplaceAllString(name, ".+") + "$")
 }
 
@@ -160,7 +160,7 @@ func TestContractSpans(t *testing.T) {
 			t.Errorf("there is no span %s", row[0])
 		}
 	}
-	for _, made := range []string{"authenticate", "upgrade", "send <name>"} {
+	for _, made := range []string{"authenticate", "upgrade", "send <name>", "<method> <host>"} {
 		if !slices.ContainsFunc(rows, func(row []string) bool { return row[0] == "`"+made+"`" }) {
 			t.Errorf("the page does not have the span %s", made)
 		}

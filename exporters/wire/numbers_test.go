@@ -35,7 +35,9 @@ func TestNumbers(t *testing.T) {
 			delete(due, key)
 			elastic[key] += total
 			if m.Name == semconv.ConnectionsActive { // beside which Elastic gets to know fields
-				for _, name := range []string{semconv.ConnectionsRefused, semconv.ConnectionsClosed, semconv.MessagesHandled} {
+				for _, name := range []string{
+					semconv.ConnectionsRefused, semconv.ConnectionsClosed, semconv.MessagesHandled, semconv.OutboundCalls,
+				} {
 					elastic[seriesKey(name, m.Labels)] += 0
 				}
 			}
@@ -121,6 +123,9 @@ func told(story *life.Story) map[string]float64 {
 		}
 		add(1, semconv.MessageDuration, semconv.Route, m.Route, semconv.MessageName, m.Name, semconv.EventOutcome, outcome)
 	}
+	for _, c := range story.Calls {
+		add(1, semconv.OutboundCalls, semconv.Route, c.Route, semconv.MessageName, c.Name, semconv.ServerAddress, c.Address)
+	}
 	add(story.Malformed, semconv.TelemetryDropped,
 		semconv.TelemetryDropExporter, "apmws", semconv.TelemetryDropReason, "malformed_trace_context")
 	return due
@@ -185,6 +190,8 @@ func inNewRelic(m *apmws.Metric) string {
 		return "Bytes/Sent"
 	case semconv.PingsUnanswered:
 		return "Pings/Unanswered"
+	case semconv.OutboundCalls:
+		return "Calls/" + labels[semconv.ServerAddress] + "/" + labels[semconv.MessageName]
 	case semconv.TelemetryDropped:
 		return "Telemetry/Dropped/" + labels[semconv.TelemetryDropExporter] + "/" + labels[semconv.TelemetryDropReason]
 	}

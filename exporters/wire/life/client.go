@@ -2,6 +2,7 @@ package life
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,14 +27,16 @@ const (
 	secretReferer     = "referer-secret"
 	secretSubprotocol = "subprotocol-secret"
 	secretName        = "name-secret"
+	secretHop         = "198.51.100.66" // from where a client claims to come
+	secretCall        = "call-secret"
 )
 
 func newStory() *Story {
 	return &Story{
 		Remote: map[string]string{},
 		Secrets: []string{
-			secretPayload, secretQuery, secretCookie, secretHeader, secretReferer, secretSubprotocol, secretName,
-			"access_token",
+			secretPayload, secretQuery, secretCookie, secretHeader, secretReferer, secretSubprotocol, secretName, secretCall,
+			secretHop, "access_token",
 		},
 	}
 }
@@ -60,6 +63,11 @@ func (p *play) failf(format string, args ...any) {
 func (p *play) deadline() time.Time {
 	deadline, _ := p.ctx.Deadline() // Live has seen to that
 	return deadline
+}
+
+// called tells of a call of the application's that is to be counted.
+func (p *play) called(route, name, address string) {
+	p.story.Calls = append(p.story.Calls, Call{Route: route, Name: name, Address: address})
 }
 
 // visit is a handshake to be made.
@@ -100,6 +108,7 @@ type client struct {
 // the library is to tell.
 func (p *play) open(v *visit, told Connection) *client {
 	told.Name, told.Opened = v.name, time.Now()
+	told.Client = cmp.Or(told.Client, "127.0.0.1")
 	c := &client{play: p, story: &told}
 	p.story.Connections = append(p.story.Connections, c.story)
 	if p.err != nil {

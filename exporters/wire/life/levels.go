@@ -71,6 +71,7 @@ func (s *server) manual(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	defer http.SetCookie(w, &http.Cookie{Name: "basket", Value: secretCookie}) // too late
 	defer conn.Close()
 	apmws.FromContext(r.Context()).SetUser("Eve")
 	for {

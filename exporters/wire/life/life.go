@@ -103,7 +103,15 @@ func (n *notes) noteMessage(m apmws.Message) {
 	n.seen.Write(m.Data)
 }
 
-// missing returns the secrets that the application has never seen.
+// noteCall is called by the partner with each request.
+func (n *notes) noteCall(r *http.Request) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	fmt.Fprintln(&n.seen, r.URL, r.Header)
+}
+
+// missing returns the secrets that neither the application nor its partner has ever
+// seen.
 func (n *notes) missing(secrets []string) []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -30,6 +30,7 @@ func (p *play) perform(halfway func()) {
 	}
 	p.orders(ada)
 	ada.leave(websocket.CloseNormalClosure, "that is all,\nbye")
+	p.called("/shop", "none", "baskets.example") // when she has left
 	bob.leave(websocket.CloseGoingAway, "")
 
 	p.otherLevels()
@@ -46,10 +47,12 @@ func (p *play) openShop() (ada, bob *client) {
 	ada = p.open(&visit{name: "Ada", path: "/shop", header: http.Header{
 		"Origin":      {origin},
 		"Traceparent": {"00-" + adasTrace + "-" + adasSpan + "-01"},
+		headerBilling: {"look up"},
 	}}, Connection{
 		Route: "/shop", Level: 3, User: "Ada", Origin: origin, Subprotocol: "json",
 		Cause: apmws.CauseNormal, Code: "1000", Initiator: "client", PingsAnswered: 2,
 	})
+	p.called("/shop", "CONNECT", "billing.example")
 	ada.receive() // welcome
 	bob = p.open(&visit{name: "Bob", path: "/shop", header: http.Header{"Traceparent": {"00-nonsense"}}}, Connection{
 		Route: "/shop", Level: 3, User: "Bob", Subprotocol: "json",
@@ -71,7 +74,9 @@ func (p *play) orders(ada *client) {
 	ada.say(Message{Name: "order.place"})
 	ada.say(Message{Name: "order.store"})
 	ada.say(Message{Name: "order.pay"})
+	p.called("/shop", "order.pay", "billing.example")
 	ada.say(Message{Name: "order.refund", Result: "error"})
+	p.called("/shop", "order.refund", "billing.example")
 	ada.say(Message{Name: "order.fail", Result: "error"})
 	ada.say(Message{Name: "order.wait", Result: "timeout"})
 	ada.sayIn(envelope{Type: secretName}, Message{Name: semconv.Other})
@@ -109,12 +114,20 @@ func (p *play) otherLevels() {
 	eve.echo(encode(envelope{Type: secretName}), Message{Name: semconv.Other})
 	eve.send(encode(envelope{Type: "order.crash"}), Message{Name: "order.crash", Result: "panic"})
 	eve.awaitEnd()
+	if p.err == nil {
+		p.failIf("a cookie that is set too late", p.server.book.waitAction(p.ctx, "websocket-cookie-lost", eve.story.ID))
+	}
 }
+
+// finnsAddress is the address of a client behind a proxy.
+const finnsAddress = "203.0.113.9"
 
 // otherMessages are those of other shapes.
 func (p *play) otherMessages() {
-	finn := p.open(&visit{name: "Finn", path: "/deflate", compress: true}, Connection{
-		Route: "/deflate", Level: 3, User: "Finn", Cause: apmws.CauseNormal, Code: "1000", Initiator: "client",
+	// Through a proxy that has appended his address to what he claims.
+	forwarded := http.Header{"X-Forwarded-For": {secretHop + ", " + finnsAddress}}
+	finn := p.open(&visit{name: "Finn", path: "/deflate", compress: true, header: forwarded}, Connection{
+		Route: "/deflate", Level: 3, User: "Finn", Client: finnsAddress, Cause: apmws.CauseNormal, Code: "1000", Initiator: "client",
 	})
 	finn.sayIn(envelope{Type: "order.store", Note: strings.Repeat("x", 2048)}, Message{Name: "order.store"})
 	finn.leave(websocket.CloseNormalClosure, "")
@@ -192,7 +205,10 @@ func (p *play) refusals() {
 	p.refused(script("expired", "/shop", "unauthenticated"), Refusal{Route: "/shop", Status: 401, Reason: "unauthenticated"})
 	p.refused(script("forbidden", "/shop", "forbidden"), Refusal{Route: "/shop", Status: 403, Reason: "forbidden"})
 	p.refused(script("draining", "/shop", "draining"), Refusal{Route: "/shop", Status: 503, Reason: "draining"})
-	p.refused(script("over quota", "/shop", "quota"), Refusal{Route: "/shop", Status: 429, Reason: "quota"})
+	overQuota := script("over quota", "/shop", "quota")
+	overQuota.header.Set(headerBilling, "look up")
+	p.called("/shop", "CONNECT", "billing.example")
+	p.refused(overQuota, Refusal{Route: "/shop", Status: 429, Reason: "quota"})
 	p.refused(script("teapot", "/shop", "teapot"), Refusal{Route: "/shop", Status: 418, Reason: semconv.Other})
 	p.refused(script("hook panics", "/shop", "panic"), Refusal{Route: "/shop", Status: 500, Reason: "upgrade_failed"})
 	p.refused(&visit{name: "other site", path: "/shop", header: http.Header{
@@ -216,7 +232,9 @@ func (p *play) sampled() {
 		Cause: apmws.CauseNormal, Code: "1000", Initiator: "client",
 	})
 	pia.say(Message{Name: "feed.always"})
+	p.called("/feed", "feed.always", "quotes.example")
 	pia.say(Message{Name: "feed.tick", Fate: Unrecorded})
+	p.called("/feed", "feed.tick", "quotes.example")
 	pia.say(Message{Name: "feed.fail", Result: "error", Fate: Late})
 	pia.say(Message{Name: "feed.slow", Fate: Late})
 	for range Quotes {

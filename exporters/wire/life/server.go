@@ -8,6 +8,8 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -39,7 +41,8 @@ type server struct {
 	partner    http.Server     // of other people
 	elastic    *http.Client    // calls the partner with Elastic's integration
 	newRelic   *http.Client    // with New Relic's
-	connection *http.Transport // of both
+	calls      *http.Client    // with this library's
+	connection *http.Transport // of all
 }
 
 // startServer starts the application and what it calls.
@@ -56,7 +59,7 @@ func startServer(ctx context.Context, book *logbook, exporters func() []apmws.Ex
 	if err := s.connectRedis(ctx); err != nil {
 		return nil, err
 	}
-	partner, err := serve(&s.partner, http.HandlerFunc(answerAsPartner))
+	partner, err := serve(&s.partner, http.HandlerFunc(s.answerAsPartner))
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +68,7 @@ func startServer(ctx context.Context, book *logbook, exporters func() []apmws.Ex
 	}}
 	s.elastic = apmhttp.WrapClient(&http.Client{Transport: s.connection})
 	s.newRelic = &http.Client{Transport: newrelic.NewRoundTripper(s.connection)}
+	s.calls = &http.Client{Transport: apmws.Transport(s.connection)}
 
 	logger := book.logger()
 	s.agent = apmws.New(apmws.Options{
@@ -73,6 +77,7 @@ func startServer(ctx context.Context, book *logbook, exporters func() []apmws.Ex
 		Messages:       shopMessages(),
 		Routes:         map[string]apmws.MessageOptions{"/relay": relayMessages()},
 		RefusalReasons: []string{"quota"},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	s.sampling = apmws.New(apmws.Options{
 		Exporters: exporters(),
@@ -146,9 +151,10 @@ func (s *server) connectRedis(ctx context.Context) error {
 }
 
 // answerAsPartner is the service that the application calls.
-func answerAsPartner(w http.ResponseWriter, r *http.Request) {
+func (s *server) answerAsPartner(w http.ResponseWriter, r *http.Request) {
+	s.notes.noteCall(r)
 	switch r.URL.Path {
-	case "/refund":
+	case "/refund", "/refund/" + secretCall:
 		w.WriteHeader(http.StatusServiceUnavailable)
 	default:
 		w.WriteHeader(http.StatusNoContent)
@@ -214,6 +220,21 @@ func post(ctx context.Context, client *http.Client, path string) error {
 	if err != nil {
 		return err
 	}
+	return do(client, req)
+}
+
+// call calls a partner through this library, with secrets wherever some have them.
+func (s *server) call(ctx context.Context, host, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		"http://shop:"+secretCall+"@"+host+path+"/"+secretCall+"?token="+secretCall+"#"+secretCall, strings.NewReader(secretCall))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+secretCall)
+	return do(s.calls, req)
+}
+
+func do(client *http.Client, req *http.Request) error {
 	res, err := client.Do(req)
 	if err != nil {
 		return err

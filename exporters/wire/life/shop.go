@@ -36,10 +36,18 @@ func traceContextOf(_ apmws.MessageType, payload []byte) (traceparent, tracestat
 // headerScript is the header by which a client says how its handshake is to go.
 const headerScript = "X-Script"
 
+// headerBilling is the header of clients whose subscription is looked up.
+const headerBilling = "X-Billing"
+
 // authenticate is the hook of the endpoints.
 func (s *server) authenticate(ctx context.Context, r *http.Request) (context.Context, error) {
 	s.notes.note(r)
 	zerolog.Ctx(ctx).Info().Msg("session looked up")
+	if r.Header.Get(headerBilling) != "" {
+		if err := s.call(ctx, "billing.example", "/subscription"); err != nil {
+			return ctx, err
+		}
+	}
 	switch r.Header.Get(headerScript) {
 	case "":
 	case "unauthenticated":
@@ -73,8 +81,11 @@ func (s *server) connected(ctx context.Context, conn *apmws.Conn) (context.Conte
 }
 
 // closed is the Close hook of /shop.
-func (s *server) closed(ctx context.Context, _ *apmws.Conn, _ error) {
+func (s *server) closed(ctx context.Context, conn *apmws.Conn, _ error) {
 	zerolog.Ctx(ctx).Info().Msg("basket kept")
+	if conn.User() == "Ada" {
+		_ = s.call(ctx, "baskets.example", "/keep") // nobody is left who could be told
+	}
 }
 
 // reply sends a message to the peer.
@@ -106,9 +117,11 @@ func (s *server) shop(ctx context.Context, m apmws.Message) error {
 	case "order.store":
 		return errors.Join(s.save(ctx), reply(ctx, "reply"))
 	case "order.pay":
-		return errors.Join(post(ctx, s.elastic, "/charge"), post(ctx, s.newRelic, "/receipt"), reply(ctx, "reply"))
+		return errors.Join(post(ctx, s.elastic, "/charge"), post(ctx, s.newRelic, "/receipt"),
+			s.call(ctx, "billing.example", "/invoice"), reply(ctx, "reply"))
 	case "order.refund":
-		return sorry(ctx, errors.Join(post(ctx, s.elastic, "/refund"), post(ctx, s.newRelic, "/refund")))
+		return sorry(ctx, errors.Join(post(ctx, s.elastic, "/refund"), post(ctx, s.newRelic, "/refund"),
+			s.call(ctx, "billing.example", "/refund")))
 	case "order.fail":
 		return sorry(ctx, fmt.Errorf("order refused: %w", errSoldOut))
 	case "order.wait":
@@ -216,6 +229,8 @@ func (s *server) feed(ctx context.Context, m apmws.Message) error {
 	_, span := apmws.StartSpan(ctx, "look up", apmws.SpanOptions{})
 	span.End(nil)
 	switch e.Type {
+	case "feed.always", "feed.tick": // of which one is recorded
+		return errors.Join(s.call(ctx, "quotes.example", "/quote"), reply(ctx, "reply"))
 	case "feed.fail":
 		return sorry(ctx, errSoldOut)
 	case "feed.slow":

@@ -15,6 +15,8 @@ type Story struct {
 	Refusals    []*Refusal
 	// Messages were sent to handlers that make transactions of them, in that order.
 	Messages []*Message
+	// Calls were made through the library's transport, in that order.
+	Calls []Call
 	// Lines are the log, in the order of its lines.
 	Lines []Line
 	// Remote are the ids of spans that clients claim to come from, by id: of traces
@@ -39,6 +41,7 @@ type Connection struct {
 	Level       int // 1 to 3, of the library's adoption
 	User        string
 	Origin      string
+	Client      string // its address
 	Subprotocol string // as it may be told
 	Sampling    bool   // its agent decides which messages are recorded
 	Opened      time.Time
@@ -59,6 +62,13 @@ type Refusal struct {
 	Route  string
 	Status int // 0: there was no answer
 	Reason string
+}
+
+// Call is an outbound request of the application's.
+type Call struct {
+	Route   string
+	Name    string // of the message, or what stands for it
+	Address string // of whom was called
 }
 
 // Message is a message to a handler that makes a transaction of it.
