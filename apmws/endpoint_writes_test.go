@@ -125,7 +125,7 @@ func TestEndpointWrites(t *testing.T) {
 		}
 	})
 	pushed, echoes := 0, 0
-	for echoes < 100 {
+	for echoes < 100 || pushed == 0 { // the pushes go on
 		_, data, err := conn.ReadMessage()
 		if err != nil {
 			t.Fatal(err)
@@ -139,9 +139,6 @@ func TestEndpointWrites(t *testing.T) {
 		default:
 			t.Fatalf("got %q", text)
 		}
-	}
-	if pushed == 0 {
-		t.Error("nothing was pushed meanwhile")
 	}
 	sending.Wait()
 	leave(t, conn)
