@@ -3,9 +3,11 @@ package apmws
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -127,3 +129,43 @@ func TestFirstPanic(t *testing.T) {
 
 //go:noinline
 func findTheRoom() { panic("no such room") }
+
+// TestFailureWithoutURLs: the path and the query of a URL that an error of net/http
+// carries, and those of its causes, are nowhere in a failure.
+func TestFailureWithoutURLs(t *testing.T) {
+	of := func(address string) error {
+		return &url.Error{Op: "Get", URL: address, Err: errors.New("connection refused")}
+	}
+	const address = "https://billing.example:8443/v1/secret?token=secret&\"quoted\"=secret"
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"itself":  {of(address), `Get "https://billing.example:8443": connection refused`},
+		"a cause": {fmt.Errorf("ask: %w", of(address)), `ask: Get "https://billing.example:8443": connection refused`},
+		"joined":  {errors.Join(errors.New("one"), of(address)), `one Get "https://billing.example:8443": connection refused`},
+		"told":    {fmt.Errorf("%s: %w", address, of(address)), `https://billing.example:8443: Get "https://billing.example:8443": connection refused`},
+		"no host": {of("/v1/secret?token=secret"), `Get "a URL": connection refused`},
+		"a slash": {of("/"), `Get "a URL": connection refused`},
+		"no URL":  {of("%zz?secret"), `Get "a URL": connection refused`},
+		"a redirect": {
+			fmt.Errorf("%w", &url.Error{Op: "Get", URL: address, Err: of("http://other.example/secret")}),
+			`Get "https://billing.example:8443": Get "http://other.example": connection refused`,
+		},
+		"none": {errors.New("room is full"), "room is full"},
+	} {
+		for kind, f := range map[string]*Failure{"an error": newFailure(test.err), "a panic": panicFailure(test.err, nil)} {
+			if f.Message != test.want {
+				t.Errorf("%s, %s: %q, want %q", name, kind, f.Message, test.want)
+			}
+			if f.Err != nil && strings.Contains(fmt.Sprintf("%+v", f.Err), "secret") {
+				t.Errorf("%s, %s: exporters get %v", name, kind, f.Err)
+			}
+		}
+	}
+	if f := newFailure(errNoRoomLeft); f.Err == nil {
+		t.Error("an error without a URL loses its causes")
+	}
+}
+
+var errNoRoomLeft = fmt.Errorf("join: %w", errors.New("no room"))

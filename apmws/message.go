@@ -1,14 +1,10 @@
 package apmws
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -270,65 +266,4 @@ func endingOf(err error) (closeErr *CloseError, panicErr *PanicError) {
 func isTimeout(err error) bool {
 	defer func() { _ = recover() }()
 	return errors.Is(err, context.DeadlineExceeded)
-}
-
-// maxErrorMessage bounds the text of an error, which may repeat what a peer sent.
-const maxErrorMessage = 2 << 10 // bytes
-
-func panicFailure(value any, stack []byte) *Failure {
-	return &Failure{
-		Message: sanitize(fmt.Sprint(value), maxErrorMessage), Type: "panic", Panic: value, Stack: firstPanic(stack),
-	}
-}
-
-// firstPanic leaves out of a stack, as runtime/debug.Stack prints it, the panic that
-// EndOnPanic has raised anew: the first one is where it happened.
-func firstPanic(stack []byte) []byte {
-	again := bytes.LastIndex(stack, []byte("apmws.(*Transaction).EndOnPanic("))
-	if again < 0 {
-		return stack
-	}
-	first := bytes.Index(stack[again:], []byte("\npanic("))
-	goroutine := bytes.IndexByte(stack, '\n')
-	if first < 0 {
-		return stack
-	}
-	return slices.Concat(stack[:goroutine], stack[again+first:])
-}
-
-func newFailure(err error) (f *Failure) {
-	f = &Failure{Message: "(error without a text)", Type: fmt.Sprintf("%T", err), Err: err}
-	defer func() {
-		if recover() != nil {
-			f.Err = nil // of no use to exporters either
-		}
-	}()
-	f.Message = sanitize(err.Error(), maxErrorMessage)
-	f.Type = errorType(err)
-	return f
-}
-
-// withoutAddresses takes the addresses of the connection to that peer out of the
-// message, as net.OpError has them: the port differs each time, and so would the
-// message, by which back ends group errors without a stack.
-func (f *Failure) withoutAddresses(peer string) {
-	before, after, found := strings.Cut(f.Message, "->"+peer)
-	if i := strings.LastIndexByte(before, ' '); found && peer != "" && i >= 0 {
-		f.Message = before[:i] + after
-	}
-}
-
-// errorType names the innermost error's type: the outer ones are mostly
-// *fmt.wrapError. Of several errors in one the first counts.
-func errorType(err error) string {
-	for {
-		inner := errors.Unwrap(err)
-		if several, ok := err.(interface{ Unwrap() []error }); ok && len(several.Unwrap()) > 0 {
-			inner = several.Unwrap()[0]
-		}
-		if inner == nil {
-			return fmt.Sprintf("%T", err)
-		}
-		err = inner
-	}
 }

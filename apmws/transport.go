@@ -34,8 +34,8 @@ const callType = "external.http"
 // statuses from 400 on. It ends with the answer's body: when that has been read to
 // its end, has failed or is closed, and with the answer where there is none and for
 // a 101. Of the URL nothing but host and port is recorded, and nothing of the
-// headers and bodies. Errors of http.Client have the URL in their text, though: a
-// handler that returns one as it is has that recorded as its own failure.
+// headers and bodies. Of the URL in an error of http.Client, too, no more
+// than scheme and host is recorded when a handler returns it.
 //
 // The request then carries the span's trace context (https://www.w3.org/TR/trace-context/)
 // in traceparent and tracestate, that of the first exporter that has one. A
