@@ -66,7 +66,7 @@ func withoutURLs(text string, err error) (cut string, found bool) {
 			short = parsed.Scheme + "://" + parsed.Host
 		}
 		text = strings.ReplaceAll(text, strconv.Quote(u.URL), strconv.Quote(short)) // as url.Error has it
-		if len(u.URL) > len("/") { // of a path alone, every slash would go
+		if len(u.URL) > len("/") {                                                  // of a path alone, every slash would go
 			text = strings.ReplaceAll(text, u.URL, short)
 		}
 		found = true

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/pem"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -431,54 +430,6 @@ func TestImportAgain(t *testing.T) {
 	}
 }
 
-// TestSecrets: a server that repeats what it was sent, wherever it can.
-func TestSecrets(t *testing.T) {
-	both := apiKey + " " + password + " " + basic
-	for _, c := range []struct {
-		name, request string
-		answer        http.HandlerFunc
-		status        int
-		phrase        string
-	}{
-		{"a refusal", "GET /api/status", says(401, `{"message":"who is `+both+`?"}`), 4, "who is [credentials]"},
-		{"a text", "GET /api/status", says(404, both), 1, "[credentials]"},
-		{"a version", "GET /api/status", says(200, `{"version":{"number":"`+both+`"}}`), 1, "[credentials]"},
-		{"a redirect", "GET /api/status", goes(302, "http://"+user+":pa55word@127.0.0.1/"+apiKey+"?token="+basic), 4, "wants a login: it redirects to http://127.0.0.1/[credentials]."},
-		{"an object", "POST /api/saved_objects/_import", says(200, `{"success":false,"errors":[{"type":"`+apiKey+`","id":"`+both+`","meta":{"title":"`+both+`"},`+
-			`"error":{"type":"unknown","message":"`+both+`","destinationId":"`+both+`"}}]}`), 1, "was refused: [credentials]"},
-		{"a reference", "POST /api/saved_objects/_export", says(200, whole[:len(whole)-len(details)]+
-			`{"exportedCount":4,"missingReferences":[{"type":"dashboard","id":"`+both+`"}]}`), 3, "dashboard:[credentials]"},
-		{"an id", "POST /api/saved_objects/_import", says(200, `{"success":true,"successResults":[{"type":"dashboard","id":"first","destinationId":"`+both+`"}],"warnings":[{"message":"`+both+`"}]}`), 1, "[credentials]"},
-		{"control characters", "GET /api/status", says(403, "\x1b[2J\r\nhello\x00"), 4, "403 Forbidden ([2J hello)"},
-	} {
-		for name, env := range map[string]map[string]string{
-			"key":  withKey,
-			"user": {"KIBANA_USER": user, "KIBANA_PASSWORD": password},
-		} {
-			t.Run(c.name+" "+name, func(t *testing.T) {
-				s := unstarted()
-				s.at(c.request, func(w http.ResponseWriter, r *http.Request) {
-					c.answer(masked{w, r, name}, r)
-				})
-				s.start(t, httptest.NewServer)
-				o := command(t, env, "-kibana", s.url, "-file", written(t, []byte(whole)))
-				o.has(t, c.status, c.phrase)
-				if strings.ContainsAny(o.err, "\x1b\r\x00") {
-					t.Errorf("control characters are in %q", o.err)
-				}
-			})
-		}
-	}
-}
-
-// TestSecretWarning: a warning of an import that has succeeded.
-func TestSecretWarning(t *testing.T) {
-	s := unstarted()
-	s.warnings = []string{"beware of " + apiKey}
-	s.start(t, httptest.NewServer)
-	command(t, withKey, "-kibana", s.url).has(t, 0, "Warning: beware of [credentials].")
-}
-
 // masked leaves in an answer only the credentials that the request had, since no
 // program can know others for secrets.
 type masked struct {
@@ -510,19 +461,6 @@ func (m masked) Write(p []byte) (int, error) {
 
 func (m masked) WriteString(text string) (int, error) { return m.Write([]byte(text)) }
 
-// TestRedirectKeepsCredentials: they are not sent to where a server points.
-func TestRedirectKeepsCredentials(t *testing.T) {
-	other := newStandIn(t)
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		s := newStandIn(t)
-		s.at("GET /api/status", goes(status, other.url+"/api/status"))
-		command(t, withKey, "-kibana", s.url).has(t, 1, "redirects to "+other.url)
-	}
-	if got := other.seen(); got != nil {
-		t.Errorf("the other host got %q", got)
-	}
-}
-
 // TestBasePath: an address without it.
 func TestBasePath(t *testing.T) {
 	s := unstarted()
@@ -551,84 +489,4 @@ func TestInterrupted(t *testing.T) {
 	var out, errs bytes.Buffer
 	status := run(ctx, []string{"-kibana", s.url}, func(string) string { return "" }, &out, &errs)
 	outcome{status: status, out: out.String(), err: errs.String()}.has(t, 1, "interrupted before "+s.url)
-}
-
-// TestCA: a certificate of an authority that the system does not know.
-func TestCA(t *testing.T) {
-	s := unstarted()
-	var server *httptest.Server
-	s.start(t, func(h http.Handler) *httptest.Server {
-		server = httptest.NewUnstartedServer(h)
-		server.EnableHTTP2 = true
-		server.StartTLS()
-		return server
-	})
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	if err := os.WriteFile(ca, certificate, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	command(t, withKey, "-kibana", s.url).has(t, 1, "the certificate of "+s.url+" cannot be trusted", "-ca")
-	if got := s.seen(); got != nil {
-		t.Errorf("without trust arrived %q", got)
-	}
-	command(t, withKey, "-kibana", s.url, "-ca", ca).has(t, 0, "Imported into Kibana 8.12.0: ", s.url+"/app/dashboards#/view/")
-	command(t, withKey, "-kibana", s.url, "-ca", written(t, []byte("no certificate"))).has(t, 1, "holds no certificate")
-	command(t, withKey, "-kibana", s.url, "-ca", ca+"?").has(t, 1, "the CA's certificate cannot be read")
-	command(t, withKey, "-kibana", strings.Replace(s.url, "https:", "http:", 1)).has(t, 1, "there is no Kibana at", "HTTPS server")
-	command(t, withKey, "-kibana", strings.Replace(newStandIn(t).url, "http:", "https:", 1)).has(t, 1, "cannot be reached", "http or https must be as")
-}
-
-// TestUsage: command lines that are wrong, and help.
-func TestUsage(t *testing.T) {
-	for _, c := range []struct {
-		args   []string
-		env    map[string]string
-		phrase string
-	}{
-		{nil, nil, "-kibana is needed"},
-		{[]string{"-kibanna", "x"}, nil, "-kibanna"},
-		{[]string{"-kibana", "http://x", apiKey}, nil, "everything is given by flags"},
-		{[]string{"-print", "-file", filepath.Join(t.TempDir(), "none")}, nil, "-print and -file exclude each other"},
-		{[]string{"-kibana", "http://x", "-timeout", "0s"}, nil, "-timeout must be positive"},
-		{[]string{"-kibana", "http://x", "-timeout", "soon"}, nil, "-timeout"},
-		{[]string{"-kibana", "http://x", "-api-key", apiKey, "-user", user}, nil, "exclude each other"},
-		{[]string{"-kibana", "http://x"}, map[string]string{"KIBANA_API_KEY": apiKey, "KIBANA_USER": user}, "exclude each other"},
-		{[]string{"-kibana", "http://x", "-user", user}, nil, "KIBANA_PASSWORD"},
-		{[]string{"-kibana", "http://x", "-user", ":" + password}, nil, "a name and a password"},
-		{[]string{"-kibana", "localhost:5601"}, nil, "must start with http://"},
-		{[]string{"-kibana", "ftp://x"}, nil, "must start with http://"},
-		{[]string{"-kibana", "https://"}, nil, "must start with http://"},
-		{[]string{"-kibana", "https://" + user + ":pa55word@x"}, nil, "must be given apart"},
-		{[]string{"-kibana", "https://" + user + ":pa55word@x y%"}, nil, "is not a URL"},
-		{[]string{"-kibana", "https://x/?token=" + apiKey}, nil, "before any ? or #"},
-		{[]string{"-kibana", "https://x/app/home#/" + apiKey}, nil, "before any ? or #"},
-		{[]string{"-kibana", "https://x/base/app/home"}, nil, "before /app/"},
-		{[]string{"-kibana", "https://x/s/team"}, nil, "before /s/"},
-		{[]string{"-kibana", "https://x", "-api-key", apiKey + "\nX: y"}, nil, "control character"},
-	} {
-		o := command(t, c.env, c.args...)
-		o.has(t, statusUsage, c.phrase, "import -h")
-		if t.Failed() {
-			t.Fatalf("%q", c.args)
-		}
-	}
-	o := command(t, withKey, "-h")
-	o.has(t, 0, "-kibana URL", "Other users of the machine can see a command line", "64 wrong command line", "go run makes 1 of each", "go build -o import-dashboards ./dashboards/import\n")
-	command(t, withKey, "-kibana", "http://x", "-file", filepath.Join(t.TempDir(), "none")).has(t, 1, "the file cannot be read")
-}
-
-// TestEnvironment: an address of the environment, and a key with the line break
-// that files end with.
-func TestEnvironment(t *testing.T) {
-	s := newStandIn(t)
-	command(t, map[string]string{"KIBANA_URL": s.url + "/", "KIBANA_API_KEY": apiKey + "\n"}).has(t, 0, s.url+"/app/dashboards#/view/")
-}
-
-// TestPrint: the file, and nothing else.
-func TestPrint(t *testing.T) {
-	o := command(t, nil, "-print")
-	if o.status != 0 || o.err != "" || o.out != string(dashboards.Kibana()) {
-		t.Errorf("exit status %d, %d bytes, %q", o.status, len(o.out), o.err)
-	}
 }
