@@ -1,12 +1,16 @@
 package apmws
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -68,4 +72,68 @@ func TestBeforeUpgradeFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestBeforeUpgradeAnswers: an answer of the hook's is the only one, whatever the
+// middleware around hides.
+func TestBeforeUpgradeAnswers(t *testing.T) {
+	type hijackerAlone struct {
+		http.ResponseWriter
+		http.Hijacker
+	}
+	for name, hook := range map[string]func(w http.ResponseWriter){
+		"a status": func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) },
+		"a body":   func(w http.ResponseWriter) { _, _ = w.Write([]byte("no")) },
+		"both":     func(w http.ResponseWriter) { http.Error(w, "no", http.StatusForbidden) },
+	} {
+		for _, hidden := range []bool{false, true} {
+			agent := New(Options{})
+			h := agent.Endpoint("/ws", EndpointOptions{
+				BeforeUpgrade: func(w http.ResponseWriter, _ *http.Request) error { hook(w); return nil },
+				Connect:       func(ctx context.Context, _ *Conn) (context.Context, error) { t.Error("connected"); return ctx, nil },
+				Message:       func(context.Context, Message) error { return nil },
+			})
+			if hidden {
+				inside := h
+				h = agent.Handler("/ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					inside.ServeHTTP(hijackerAlone{w, w.(http.Hijacker)}, r)
+				}))
+			}
+			conn := dialRaw(t, serveWS(t, h))
+			answer, err := io.ReadAll(conn)
+			if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 ") || strings.Contains(string(answer), "101 Switching") {
+				t.Errorf("%s, hidden %v: answered with %q, %v", name, hidden, answer, err)
+			}
+		}
+	}
+	// Hints are no answer.
+	hints := bufio.NewReader(dialRaw(t, serveWS(t, New(Options{}).Endpoint("/ws", EndpointOptions{
+		BeforeUpgrade: func(w http.ResponseWriter, _ *http.Request) error { w.WriteHeader(http.StatusEarlyHints); return nil },
+		Message:       func(context.Context, Message) error { return nil },
+	}))))
+	for line := ""; !strings.HasPrefix(line, "HTTP/1.1 101 "); {
+		var err error
+		if line, err = hints.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// dialRaw sends a handshake that asks the server to close the connection when it
+// does not upgrade.
+func dialRaw(t *testing.T, url string) net.Conn {
+	t.Helper()
+	host, _, _ := strings.Cut(strings.TrimPrefix(url, "ws://"), "/")
+	conn, err := net.Dial("tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_, err = io.WriteString(conn, "GET /ws HTTP/1.1\r\nHost: "+host+"\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
 }

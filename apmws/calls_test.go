@@ -242,3 +242,27 @@ func TestTransportElsewhere(t *testing.T) {
 	}
 	wantCalls(t, c.agent, map[string]int64{})
 }
+
+// TestPlainScopes: a connection keeps few contexts for messages that nobody records,
+// and the calls of the others have their names, too.
+func TestPlainScopes(t *testing.T) {
+	agent := New(Options{})
+	c := agent.connect(agent.route("/ws"), upgradeRequest())
+	c.accepted()
+	l := &loop{ctx: c.scope, observed: c}
+	for range 2 {
+		for i := range 2 * maxPlain {
+			name := fmt.Sprint("message ", i)
+			s := l.plainScope(name)
+			if s.caller() != name {
+				t.Errorf("a call of %s is counted under %s", name, s.caller())
+			}
+			if kept := l.plainScope(name) == s; kept != (i < maxPlain) {
+				t.Errorf("the context of %s is kept: %v", name, kept)
+			}
+		}
+	}
+	if len(l.plain) != maxPlain {
+		t.Errorf("%d contexts are kept, want %d", len(l.plain), maxPlain)
+	}
+}

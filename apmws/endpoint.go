@@ -49,7 +49,8 @@ type EndpointOptions struct {
 	//
 	// An error refuses the handshake: with the status and the reason of one that
 	// was made by Refuse, else with 500. Its text is logged and not answered. So does
-	// an answer that is written to w; the error must be nil then.
+	// an answer that is written to w, which can do nothing else; the error must be nil
+	// then.
 	BeforeUpgrade func(w http.ResponseWriter, r *http.Request) error
 
 	// Connect runs when the 101 has been written, and ends CONNECT when it
@@ -143,11 +144,12 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.refuse(w, r, c, err, http.StatusUnauthorized)
 		return
 	}
-	if err := e.beforeUpgrade(ctx, c, w, r); err != nil {
+	answered, err := e.beforeUpgrade(ctx, c, w, r)
+	if err != nil {
 		e.refuse(w, r, c, err, http.StatusInternalServerError)
 		return
 	}
-	if answered(w) {
+	if answered {
 		return
 	}
 	c.holdConnect()
@@ -183,19 +185,42 @@ func (e *endpoint) authenticate(c *Conn, r *http.Request) (ctx context.Context, 
 }
 
 // beforeUpgrade calls the hook.
-func (e *endpoint) beforeUpgrade(ctx context.Context, c *Conn, w http.ResponseWriter, r *http.Request) error {
+func (e *endpoint) beforeUpgrade(ctx context.Context, c *Conn, w http.ResponseWriter, r *http.Request) (answered bool, err error) {
 	if e.opts.BeforeUpgrade == nil {
-		return nil
+		return false, nil
 	}
+	noting := &answerWriter{under: w}
 	hook := func(ctx context.Context) (context.Context, error) {
-		return ctx, e.opts.BeforeUpgrade(w, r.WithContext(ctx))
+		return ctx, e.opts.BeforeUpgrade(noting, r.WithContext(ctx))
 	}
 	if c.route.messages.Repanic {
-		_, err := hook(ctx)
-		return err
+		_, err = hook(ctx)
+	} else {
+		_, err = protectHook(ctx, hook)
 	}
-	_, err := protectHook(ctx, hook)
-	return err
+	return noting.answered, err
+}
+
+// answerWriter notes whether a hook has answered. It has no other methods, and no
+// Unwrap, so that no answer passes unseen: a 101 must not follow one.
+type answerWriter struct {
+	under    http.ResponseWriter
+	answered bool
+}
+
+// Header implements http.ResponseWriter.
+func (w *answerWriter) Header() http.Header { return w.under.Header() }
+
+// WriteHeader implements http.ResponseWriter. Early hints are no answer.
+func (w *answerWriter) WriteHeader(status int) {
+	w.answered = w.answered || status >= http.StatusOK || status == http.StatusSwitchingProtocols
+	w.under.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *answerWriter) Write(b []byte) (int, error) {
+	w.answered = true
+	return w.under.Write(b)
 }
 
 // upgrade answers the handshake.

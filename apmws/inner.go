@@ -33,27 +33,3 @@ func (w hijackingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // Unwrap lets http.ResponseController reach the writer underneath.
 func (w hijackingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// recorderOf finds the recorder below w. It is nil where a middleware in between
-// has no Unwrap.
-func recorderOf(w http.ResponseWriter) *responseRecorder {
-	for {
-		switch t := w.(type) {
-		case interface{ recorder() *responseRecorder }:
-			return t.recorder()
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = t.Unwrap()
-		default:
-			return nil
-		}
-	}
-}
-
-// recorder is promoted by what asWriter returns.
-func (w *responseRecorder) recorder() *responseRecorder { return w }
-
-// answered reports whether something has been written to w, or can be no more.
-func answered(w http.ResponseWriter) bool {
-	rec := recorderOf(w)
-	return rec != nil && (rec.status != 0 || rec.hijacked)
-}

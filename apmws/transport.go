@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -16,7 +17,10 @@ import (
 const callType = "external.http"
 
 // Transport returns a RoundTripper that says whose calls those of base are. nil
-// means http.DefaultTransport. One serves any number of agents and connections:
+// means http.DefaultTransport as it is now, and what Transport has returned is
+// returned as it is, so that no request is counted twice; with a RoundTripper of
+// another kind between two of these, each counts. One serves any number of agents
+// and connections:
 //
 //	client := &http.Client{Transport: apmws.Transport(nil)}
 //
@@ -39,15 +43,23 @@ const callType = "external.http"
 //
 // The request then carries the span's trace context (https://www.w3.org/TR/trace-context/)
 // in traceparent and tracestate, that of the first exporter that has one. A
-// traceparent that is there already stays, and so does a tracestate. The headers
-// are set on a copy of the request.
+// traceparent that is there already stays, with its tracestate; a tracestate alone
+// belongs to no trace, and goes. The headers are set on a copy of the request.
 //
 // Hosts are told apart by their port, and beyond the first 100 of an agent they are
 // _OTHER, in spans too. A request whose context belongs to no connection goes to
 // base untouched and uncounted. What base returns is returned as it is, but for the
 // body of an answer, and a panic is not recovered. A vendor's own RoundTripper
 // around or below this one makes spans of its own.
-func Transport(base http.RoundTripper) http.RoundTripper { return &transport{base: base} }
+func Transport(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = http.DefaultTransport // now: it may be replaced by what is made here
+	}
+	if t, ok := base.(*transport); ok {
+		return t
+	}
+	return &transport{base: base}
+}
 
 type transport struct{ base http.RoundTripper }
 
@@ -55,7 +67,7 @@ type transport struct{ base http.RoundTripper }
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s := scopeOf(req.Context())
 	if s == nil || req.URL == nil { // the latter is no request, of which base tells
-		return t.next().RoundTrip(req)
+		return t.base.RoundTrip(req)
 	}
 	to := s.conn.agent.destinations.of(req.URL, &s.conn.agent.drops.hosts)
 	name := s.caller()
@@ -70,7 +82,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		},
 	})
 	if span == nil {
-		return t.next().RoundTrip(req)
+		return t.base.RoundTrip(req)
 	}
 	return t.observe(ctx, span, req)
 }
@@ -84,7 +96,7 @@ func (t *transport) observe(ctx context.Context, span *Span, req *http.Request) 
 		}
 	}()
 	sent := withTrace(req.WithContext(ctx), span.span)
-	res, err = t.next().RoundTrip(sent)
+	res, err = t.base.RoundTrip(sent)
 	returned = true
 	if res == nil || err != nil {
 		span.finish(OutcomeFailure, nil)
@@ -103,16 +115,9 @@ func (t *transport) observe(ctx context.Context, span *Span, req *http.Request) 
 	return res, nil
 }
 
-func (t *transport) next() http.RoundTripper {
-	if t.base == nil {
-		return http.DefaultTransport // which the application may have replaced
-	}
-	return t.base
-}
-
 // CloseIdleConnections lets http.Client's reach base.
 func (t *transport) CloseIdleConnections() {
-	if closer, ok := t.next().(interface{ CloseIdleConnections() }); ok {
+	if closer, ok := t.base.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}
 }
@@ -131,8 +136,9 @@ func withTrace(req *http.Request, span *handles) *http.Request {
 	if header == nil {
 		header = make(http.Header, 2)
 	}
+	maps.DeleteFunc(header, func(key string, _ []string) bool { return strings.EqualFold(key, "Tracestate") })
 	header.Set("Traceparent", parent)
-	if sc.State != "" && !hasHeader(header, "Tracestate") {
+	if sc.State != "" {
 		header.Set("Tracestate", sc.State)
 	}
 	req.Header = header
@@ -142,9 +148,6 @@ func withTrace(req *http.Request, span *handles) *http.Request {
 // hasHeader finds a header in any spelling: keys that the application has set by
 // hand are sent as they are.
 func hasHeader(header http.Header, name string) bool {
-	if _, ok := header[name]; ok {
-		return true
-	}
 	for key := range header {
 		if strings.EqualFold(key, name) {
 			return true

@@ -195,7 +195,8 @@ func TestTransportHeaders(t *testing.T) {
 		{"its own", http.Header{"Traceparent": {own}}, own, "-"},
 		{"its own, spelled as the standard has it", http.Header{"traceparent": {own}}, own, "-"},
 		{"both", http.Header{"Traceparent": {own}, "Tracestate": {"a=b"}}, own, "a=b"},
-		{"a state alone", http.Header{"Tracestate": {"a=b"}}, "", "a=b"},
+		{"a state alone", http.Header{"Tracestate": {"a=b"}}, "", "kit=1"},
+		{"a state alone, spelled so", http.Header{"tracestate": {"a=b"}}, "", "kit=1"},
 	}
 	_, rec := inMessage(t, func(ctx context.Context) {
 		for _, test := range tests {
@@ -324,16 +325,23 @@ func TestTransportBase(t *testing.T) {
 	}
 	before := http.DefaultTransport
 	defer func() { http.DefaultTransport = before }()
-	client := &http.Client{Transport: Transport(nil)}
 	http.DefaultTransport = base
-	res, err := client.Do(requestOf(t.Context(), t, "http://billing.example/"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusTeapot {
-		t.Errorf("the answer is %d", res.StatusCode)
-	}
+	made := Transport(nil)
+	http.DefaultTransport = made // as programs do, which must not call itself
+	agent, _ := inMessage(t, func(ctx context.Context) {
+		for _, client := range []*http.Client{{}, {Transport: Transport(nil)}, {Transport: Transport(made)}} {
+			res, err := client.Do(requestOf(ctx, t, "http://billing.example/"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			res.Body.Close()
+			if res.StatusCode != http.StatusTeapot {
+				t.Errorf("the answer is %d", res.StatusCode)
+			}
+		}
+	})
+	wantCalls(t, agent, map[string]int64{"/ws order.pay billing.example": 3}) // each once
 }
 
 // closing counts how often its idle connections are closed.

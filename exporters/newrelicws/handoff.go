@@ -62,11 +62,16 @@ const (
 func (h *handoff) end(tx *newrelic.Transaction) {
 	switch h.choose() {
 	case atOnce:
+		defer h.endedAtOnce()
 		tx.End()
-		h.endedAtOnce()
 	case waits:
 		go func() {
 			defer h.done()
+			defer func() {
+				if recover() != nil { // nobody else would
+					h.dropped.Add(1)
+				}
+			}()
 			h.letGo()
 			tx.End()
 		}()

@@ -26,7 +26,9 @@
 package promws
 
 import (
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -83,8 +85,10 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 func newMetric(desc *prometheus.Desc, m *apmws.Metric) prometheus.Metric {
 	values := make([]string, len(m.Labels))
 	for i, l := range m.Labels {
-		// One route that is no UTF-8 must not cost the whole scrape.
-		values[i] = strings.ToValidUTF8(l.Value, "\uFFFD")
+		values[i] = l.Value
+		if !utf8.ValidString(l.Value) { // a route, which must not cost the whole scrape
+			values[i] = strings.Trim(strconv.QuoteToASCII(l.Value), `"`) // and no two become one
+		}
 	}
 	var made prometheus.Metric
 	var err error

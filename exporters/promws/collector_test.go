@@ -88,7 +88,7 @@ func TestOddNames(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(newCollector(func() apmws.Stats {
 		return apmws.Stats{
-			Routes: []apmws.RouteStats{{Route: "/caf\xe9"}, {Route: "/quote\"\\\n"}},
+			Routes: []apmws.RouteStats{{Route: "/caf\xe9"}, {Route: "/caf\xe8"}, {Route: "/quote\"\\\n"}},
 			Dropped: []apmws.Dropped{
 				{Exporter: "mine", Reason: "panic", Count: 1},
 				{Exporter: "mine", Reason: "full", Count: 2},
@@ -111,7 +111,7 @@ func TestOddNames(t *testing.T) {
 			}
 		}
 	}
-	compare(t, got, map[string]float64{"/caf\uFFFD": 0, "/quote\"\\\n": 0, "panic": 5, "full": 2})
+	compare(t, got, map[string]float64{`/caf\xe9`: 0, `/caf\xe8`: 0, "/quote\"\\\n": 0, "panic": 5, "full": 2})
 }
 
 // TestInvalid: a metric that cannot be made fails the scrape rather than being left
