@@ -3,6 +3,7 @@ module github.com/apmws/go-apmws
 go 1.25.0
 
 require (
+	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/gorilla/websocket v1.5.3
 	github.com/newrelic/go-agent/v3 v3.45.0
 	github.com/rs/zerolog v1.35.1

@@ -64,6 +64,9 @@ type Options struct {
 
 	// RefusalReasons are the application's own names for SetRefusalReason.
 	RefusalReasons []string
+
+	// Drain says how Shutdown closes the open connections.
+	Drain Drain
 }
 
 // MessageOptions say how the messages of a route are named and logged.
@@ -87,8 +90,8 @@ type MessageOptions struct {
 	RecordRawNames bool
 
 	// TraceContext extracts the W3C trace context that the peer has put into a
-	// message. Empty strings mean that there is none; a malformed traceparent is
-	// ignored and counted. Nil: none is looked for.
+	// message, for example JSONTraceContext. Empty strings mean that there is
+	// none; a malformed traceparent is ignored and counted. Nil: none is looked for.
 	TraceContext func(typ MessageType, payload []byte) (traceparent, tracestate string)
 
 	// ContinueTrace makes a message's transaction the child of the trace context
@@ -122,6 +125,14 @@ type Agent struct {
 	registry       registry
 	sampler        *sampler
 	destinations   destinations
+	drainOptions   Drain
+	drainage       atomic.Pointer[drain] // nil: Shutdown has not been called
+	stopping       context.Context       // ends when Shutdown is called
+	stop           context.CancelFunc
+	handshakes     atomic.Int64 // in progress
+	broadcasts     atomic.Int64 // that have not ended
+
+	wheel wheel
 
 	drops coreDrops
 
@@ -140,7 +151,7 @@ type coreDrops struct {
 }
 
 // New returns an Agent. It starts no goroutine; what exporters start, Shutdown
-// ends.
+// ends, and what heartbeats need, the end of the last connection.
 func New(opts Options) *Agent {
 	a := &Agent{
 		exporter:     newMulti(opts.Exporters, opts.Logger),
@@ -151,7 +162,9 @@ func New(opts Options) *Agent {
 		reasons:      newNames(slices.Concat(opts.RefusalReasons, refusalReasons)),
 		routes:       make(map[string]*route),
 		proxies:      newTrustedProxies(opts.TrustedProxies),
+		drainOptions: opts.Drain,
 	}
+	a.stopping, a.stop = context.WithCancel(context.Background())
 	a.upgradeHeaders = a.checkUpgradeHeaders(opts.UpgradeHeaders)
 	a.sampler = a.newSampler(opts.Sampling)
 	a.exporter.Attach(a)
@@ -198,11 +211,4 @@ func (a *Agent) Connections() []ConnInfo { return a.registry.list() }
 // of those that failed or did not finish before ctx expired.
 func (a *Agent) Flush(ctx context.Context) error {
 	return a.exporter.Flush(ctx)
-}
-
-// Shutdown reports the counters a last time, flushes the exporters and releases
-// what they hold, all within ctx's deadline. It does not close connections:
-// close them first, so that their ends are reported too.
-func (a *Agent) Shutdown(ctx context.Context) error {
-	return a.exporter.Shutdown(ctx)
 }

@@ -112,10 +112,10 @@ func (a *Agent) ClientAddress(r *http.Request) string {
 
 // ClientAddress returns the address of the client, without a port: that of the
 // socket unless Options.TrustedProxies say better. It is the empty string on a nil
-// Conn.
+// Conn and on one of a Dialer, which is the client itself.
 func (c *Conn) ClientAddress() string {
 	switch {
-	case c == nil:
+	case c == nil, c.dialled != nil:
 		return ""
 	case c.client != nil:
 		return *c.client

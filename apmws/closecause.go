@@ -1,6 +1,7 @@
 package apmws
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"net"
@@ -19,26 +20,30 @@ const (
 	CauseNormal           CloseCause = "normal"
 	CauseGoingAway        CloseCause = "going_away"
 	CauseApplication      CloseCause = "application"       // the handler closed it, with a code of its own or none
-	CauseHeartbeatTimeout CloseCause = "heartbeat_timeout" // a read deadline passed while a ping was unanswered
+	CauseHeartbeatTimeout CloseCause = "heartbeat_timeout" // see Heartbeat; or a read deadline passed while a ping was unanswered
 	CauseReadError        CloseCause = "read_error"        // the peer vanished without a close frame
 	CauseProtocolError    CloseCause = "protocol_error"
 	CauseMessageTooBig    CloseCause = "message_too_big"
 	CauseWriteError       CloseCause = "write_error"
 	CauseHandlerError     CloseCause = "handler_error" // the handler closed it with 1011
 	CausePanic            CloseCause = "panic"
+	CauseSlowConsumer     CloseCause = "slow_consumer" // its peer did not take what was sent: see SendQueue
+	CauseMaxAge           CloseCause = "max_age"       // see EndpointOptions.MaxAge
+	CauseDrain            CloseCause = "drain"         // see Agent.Shutdown
 )
 
 // closeCauses is the closed set, for counters.
 var closeCauses = [...]CloseCause{
 	CauseNormal, CauseGoingAway, CauseApplication, CauseHeartbeatTimeout, CauseReadError,
-	CauseProtocolError, CauseMessageTooBig, CauseWriteError, CauseHandlerError, CausePanic,
+	CauseProtocolError, CauseMessageTooBig, CauseWriteError, CauseHandlerError, CausePanic, CauseSlowConsumer,
+	CauseMaxAge, CauseDrain,
 }
 
 // Outcome of a connection that ended for that cause. A phone that leaves
 // coverage is no failure of the server.
 func (c CloseCause) Outcome() Outcome {
 	switch c {
-	case CauseWriteError, CauseHandlerError, CausePanic:
+	case CauseWriteError, CauseHandlerError, CausePanic, CauseSlowConsumer:
 		return OutcomeFailure
 	case CauseHeartbeatTimeout, CauseReadError, CauseProtocolError, CauseMessageTooBig:
 		return OutcomeUnknown
@@ -64,6 +69,7 @@ type ending struct {
 	// It is set by Serve and Handler and outranks the close frame.
 	failure  *Failure
 	cause    CloseCause // with failure
+	planned  CloseCause // of this side's close frame, or of its end without one; empty: follows from the code
 	reported bool       // DISCONNECT has had the failure
 }
 
@@ -86,6 +92,8 @@ const (
 	endedByViolation    // the peer broke the protocol; undone when the library reads on
 	endedByTimeout      // a read deadline; tentative, since some programs poll
 	endedByWriteTimeout // likewise; undone when another write succeeds
+	endedByPlan         // this side has closed the socket, without a close frame
+	endedByHeartbeat    // the peer has not answered a ping of the agent's
 )
 
 // closeSummary is what DISCONNECT says of the end.
@@ -104,7 +112,9 @@ func (e *ending) summary(pinged bool) closeSummary {
 	case endedByPeerFrame:
 		s.initiator, s.cause = byClient, peerCause(e.code)
 	case endedByOwnFrame:
-		s.cause = ownCause(e.code)
+		s.cause = cmp.Or(e.planned, ownCause(e.code))
+	case endedByPlan:
+		s.cause = cmp.Or(e.planned, CauseApplication)
 	case endedByRead:
 		s.initiator, s.cause = byNetwork, CauseReadError
 	case endedByWrite, endedByWriteTimeout:
@@ -116,6 +126,8 @@ func (e *ending) summary(pinged bool) closeSummary {
 		if pinged {
 			s.cause = CauseHeartbeatTimeout
 		}
+	case endedByHeartbeat:
+		s.initiator, s.cause = byNetwork, CauseHeartbeatTimeout
 	case endedByClose:
 	}
 	if e.how == endedByPeerFrame || e.how == endedByOwnFrame {
@@ -126,6 +138,16 @@ func (e *ending) summary(pinged bool) closeSummary {
 		s.cause, s.initiator = e.cause, byServer
 	}
 	return s
+}
+
+// seenByClient makes a summary, which is that of a server, the client's.
+func (s *closeSummary) seenByClient() {
+	switch s.initiator {
+	case byServer:
+		s.initiator = byClient
+	case byClient:
+		s.initiator = byServer
+	}
 }
 
 // maxCloseReason is what a close frame can hold (RFC 6455, section 5.5.1).
@@ -238,8 +260,8 @@ func (c *Conn) ended(e ending) (before ending, replaced bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	before = *c.end()
-	if replaced = before.replacedBy(e.how, c.pings != nil && c.pings.n > 0); replaced {
-		e.failure, e.cause = before.failure, before.cause
+	if replaced = before.replacedBy(e.how, c.pings.unanswered() > 0); replaced {
+		e.failure, e.cause, e.planned = before.failure, before.cause, cmp.Or(e.planned, before.planned)
 		*c.end() = e
 	}
 	return before, replaced
@@ -253,11 +275,13 @@ func (e *ending) replacedBy(how endingKind, pinged bool) bool {
 		return true
 	case endedByViolation:
 		return how == endedByOwnFrame // the code says the same, and is sent
+	case endedByWriteTimeout:
+		return how == endedByHeartbeat
 	case endedByTimeout:
 		// A handler that gives up a silent peer may say so with a close frame, and
 		// fail to; the cause is the silence all the same.
 		return how == endedByPeerFrame || how == endedByRead || how == endedByViolation ||
-			how == endedByOwnFrame && !pinged
+			how == endedByHeartbeat || (how == endedByOwnFrame || how == endedByPlan) && !pinged
 	default:
 		return false
 	}

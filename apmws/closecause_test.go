@@ -24,7 +24,7 @@ func watched(t testing.TB) *Conn {
 func (c *Conn) how() (how closeSummary, failure *Failure) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.end().summary(c.pings != nil && c.pings.n > 0), c.end().failure
+	return c.end().summary(c.pings.unanswered() > 0), c.end().failure
 }
 
 // TestCloseCodes: the cause by the close code, of either side.
@@ -266,9 +266,9 @@ func TestExplicitCause(t *testing.T) {
 
 // TestOutcomes: the contract's marks, for every cause there is.
 func TestOutcomes(t *testing.T) {
-	failures := []CloseCause{CauseWriteError, CauseHandlerError, CausePanic}
+	failures := []CloseCause{CauseWriteError, CauseHandlerError, CausePanic, CauseSlowConsumer}
 	unknown := []CloseCause{CauseHeartbeatTimeout, CauseReadError, CauseProtocolError, CauseMessageTooBig}
-	success := []CloseCause{CauseNormal, CauseGoingAway, CauseApplication}
+	success := []CloseCause{CauseNormal, CauseGoingAway, CauseApplication, CauseMaxAge, CauseDrain}
 	for _, cause := range closeCauses {
 		want := Outcome("")
 		switch {

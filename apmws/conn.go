@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/apmws/go-apmws/apmws/semconv"
 )
@@ -30,7 +31,8 @@ type Conn struct {
 	start time.Time
 	shard int // of the route's counters
 
-	client *string // nil: that of peer
+	client  *string // nil: that of peer
+	dialled *callee // whom a Dialer has called; nil: the peer has called
 
 	span    *multiConn
 	scope   *scope       // the handler's context
@@ -41,11 +43,15 @@ type Conn struct {
 	rtt                            atomic.Int64 // ns, 0: unknown
 	recent                         atomic.Pointer[recent]
 	serving                        atomic.Pointer[servedConn] // nil: no Serve runs
+	retiring                       atomic.Pointer[retirement] // nil: it is not about to be closed by this side
+	inHand                         atomic.Int32               // transactions of messages under way
+	heart                          atomic.Pointer[heart]      // nil: no heartbeat
 
 	mu         sync.Mutex
 	state      connState
 	held       bool // an Endpoint ends CONNECT
 	closedHeld bool // the connection was closed meanwhile
+	arriving   bool // counted among the handshakes in progress
 	user       string
 	attrs      []slog.Attr
 	reason     string  // of a refusal
@@ -53,6 +59,8 @@ type Conn struct {
 	ending     *ending // nil: nothing is known of the end yet
 	pings      *pings
 	postponed  *postponedEnd // the end waits for the handler's panic
+	times      *closeTimes   // when it is to be closed; nil: at no certain time
+	tap        weak.Pointer[tap]
 }
 
 type connState uint8
@@ -171,15 +179,22 @@ func (c *Conn) identity() (user string, attrs []slog.Attr) {
 
 // appendCommon appends the attributes that every transaction carries.
 func (c *Conn) appendCommon(dst []slog.Attr, event string) []slog.Attr {
-	return append(dst,
+	dst = append(dst,
 		slog.String(semconv.Event, event),
 		slog.String(semconv.ConnectionID, c.id),
 		slog.String(semconv.Route, c.route.name))
+	if c.dialled != nil {
+		dst = append(dst, slog.String(semconv.Role, semconv.RoleClient))
+	}
+	return dst
 }
 
 // appendArrival appends the attributes of CONNECT that are known at its start.
 func (c *Conn) appendArrival(dst []slog.Attr) []slog.Attr {
 	dst = c.appendCommon(dst, semconv.EventConnect)
+	if c.dialled != nil {
+		return append(dst, slog.String(semconv.ServerAddress, c.dialled.address))
+	}
 	if origin := c.request.Origin; origin != "" {
 		dst = append(dst, slog.String(semconv.Origin, origin))
 	}
@@ -205,7 +220,7 @@ func (c *Conn) sent(passed frameCount) {
 
 // pingSent and pongReceived follow the pings of whoever sends them on this side.
 func (c *Conn) pingSent(payload uint64) {
-	now := time.Now()
+	now := monotonic()
 	c.mu.Lock()
 	if c.pings == nil {
 		c.pings = new(pings)
@@ -222,18 +237,19 @@ func (c *Conn) pingSent(payload uint64) {
 func (c *Conn) pingNotSent() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pings.n > 0 {
-		c.pings.n--
-	}
+	c.pings.takeBack()
 }
 
 func (c *Conn) pongReceived(payload uint64) {
-	now := time.Now()
+	now := monotonic()
 	c.mu.Lock()
 	var rtt time.Duration
 	var ok bool
 	if c.pings != nil {
 		rtt, ok = c.pings.answered(payload, now)
+		if c.pings.unanswered() == 0 {
+			c.pings = nil // an idle connection holds none
+		}
 	}
 	c.mu.Unlock()
 	if ok {
@@ -250,10 +266,11 @@ type ConnInfo struct {
 	Route  string
 	User   string    // as set by the application
 	Peer   string    // the socket's address, host:port; of a proxy where one is in between
-	Client string    // the client's address, without a port: see Options.TrustedProxies
+	Client string    // the client's address, without a port: see Options.TrustedProxies; empty for a Dialer's
 	Opened time.Time // when the handshake arrived
 
 	MessagesReceived, MessagesSent int64
+	MessagesQueued                 int           // that wait in the send queue
 	BytesReceived, BytesSent       int64         // payload as it passed on the wire
 	PingRTT                        time.Duration // the last one; 0 when unknown
 }
@@ -264,7 +281,7 @@ func (c *Conn) info() ConnInfo {
 		ID: c.id, Route: c.route.name, User: user, Peer: c.peer, Client: c.ClientAddress(), Opened: c.start,
 		MessagesReceived: c.messagesReceived.Load(), MessagesSent: c.messagesSent.Load(),
 		BytesReceived: c.bytesReceived.Load(), BytesSent: c.bytesSent.Load(),
-		PingRTT: time.Duration(c.rtt.Load()),
+		MessagesQueued: c.queueLength(), PingRTT: time.Duration(c.rtt.Load()),
 	}
 }
 

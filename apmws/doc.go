@@ -17,7 +17,8 @@
 // it.
 //
 // With gorilla/websocket, Agent.Endpoint does both and runs the whole life of a
-// connection: authentication, the upgrade, messages, the end.
+// connection: authentication, the upgrade, messages, the end. Agent.Dialer is the
+// client: it connects, serves, and comes back.
 //
 // What is seen goes to exporters: Elastic APM (exporters/elasticws), New Relic
 // (exporters/newrelicws), a page of its own (exporters/livews), or any
@@ -29,7 +30,7 @@
 //   - CONNECT, of type Connection, lasts from the request's arrival until the
 //     101 has been written, or an Endpoint's Connect has returned, or the
 //     handshake has been refused. It is exported then, while the connection lives
-//     on.
+//     on. That of a Dialer is an attempt to connect.
 //   - A Message lasts from the moment the whole message has been read until its
 //     handler returns. It is a trace of its own, linked to CONNECT.
 //   - DISCONNECT, of type Disconnection, is a moment: the connection has been

@@ -78,8 +78,26 @@ type EndpointOptions struct {
 
 	// WriteTimeout bounds each Conn.Write, the wait for its turn included, unless
 	// the deadline of its context is earlier: a peer that has stopped reading does
-	// not hold a handler for good. 0 means 10 seconds, a negative value no bound.
+	// not hold a handler for good. It bounds each write of the SendQueue, too. 0 means
+	// 10 seconds, a negative value no bound.
 	WriteTimeout time.Duration
+
+	// Heartbeat pings the peers, and closes the connections of those that have
+	// vanished; the zero value does, every 30 seconds. err of Close is ErrPeerLost
+	// then. Conn.Heartbeat in a hook changes it for one connection.
+	Heartbeat Heartbeat
+
+	// SendQueue gives each connection a queue for Conn.Send and Agent.Broadcast, so
+	// that a slow peer holds up nobody. An idle one costs about 180 bytes. The zero
+	// value is none.
+	SendQueue SendQueue
+
+	// MaxAge closes a connection when it is old: gently, as Conn.CloseAt does, with
+	// the code 1001, the reason "max age" and the cause max_age, at which clients
+	// connect anew. Each connection's own limit is chosen at random between 0.8 and
+	// 1.0 of it, counted from the handshake's arrival, so that a fleet that has come
+	// at once does not come back at once. 0 or less means none.
+	MaxAge time.Duration
 }
 
 const (
@@ -116,7 +134,8 @@ func (a *Agent) Endpoint(route string, opts EndpointOptions) http.Handler {
 	}
 	opts.ReadLimit = max(0, cmp.Or(opts.ReadLimit, defaultReadLimit))
 	opts.WriteTimeout = max(0, cmp.Or(opts.WriteTimeout, defaultWriteTimeout))
-	e := &endpoint{opts: opts, upgrader: opts.Upgrader}
+	opts.SendQueue = opts.SendQueue.withDefaults()
+	e := &endpoint{opts: opts, upgrader: opts.Upgrader, heartbeat: opts.Heartbeat.settings()}
 	e.upgrader.Error = e.upgradeRefused
 	e.upgrader.ReadBufferSize = cmp.Or(e.upgrader.ReadBufferSize, endpointReadBuffer)
 	e.upgrader.HandshakeTimeout = cmp.Or(e.upgrader.HandshakeTimeout, defaultHandshakeTimeout)
@@ -128,8 +147,9 @@ func (a *Agent) Endpoint(route string, opts EndpointOptions) http.Handler {
 
 // endpoint is level 3: it runs inside of a handler, which watches it.
 type endpoint struct {
-	opts     EndpointOptions
-	upgrader websocket.Upgrader
+	opts      EndpointOptions
+	upgrader  websocket.Upgrader
+	heartbeat *Heartbeat // nil: none
 }
 
 // ServeHTTP implements http.Handler.
@@ -139,6 +159,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.upgradeRequired(w, r)
 		return
 	}
+	c.beatBy(e.heartbeat)
 	ctx, err := e.authenticate(c, r)
 	if err != nil {
 		e.refuse(w, r, c, err, http.StatusUnauthorized)
@@ -158,7 +179,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.releaseConnect(OutcomeFailure) // in case the 101 was written
 		return
 	}
-	go e.run(ctx, c, ws)
+	go func() { _ = e.run(context.WithoutCancel(ctx), c, ws) }() // it is recorded and told to Close
 }
 
 // authenticate calls the hook, and returns the context of the later ones.
@@ -231,12 +252,13 @@ func (e *endpoint) upgrade(w http.ResponseWriter, r *http.Request) (ws *websocke
 	return e.upgrader.Upgrade(w, r, nil)
 }
 
-// run serves a connection after the upgrade. ctx is that of the request.
-func (e *endpoint) run(ctx context.Context, c *Conn, ws *websocket.Conn) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+// run serves a connection after the upgrade, and returns why it has ended.
+func (e *endpoint) run(ctx context.Context, c *Conn, ws *websocket.Conn) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
 	l := &loop{ctx: ctx, observed: c, conn: ws, handle: e.opts.Message, limit: e.opts.ReadLimit}
-	stopServing := c.serve(&servedConn{conn: ws, timeout: e.opts.WriteTimeout, owned: true})
-	var err error
+	serving := &servedConn{conn: ws, timeout: e.opts.WriteTimeout, owned: true}
+	serving.queue = newSendQueue(serving, &e.opts.SendQueue)
+	stopServing := c.serve(serving)
 	connected, exited := false, true
 	// Each of these runs even if the one before does not return.
 	defer func() { c.raiseAgain(err) }()
@@ -262,11 +284,13 @@ func (e *endpoint) run(ctx context.Context, c *Conn, ws *websocket.Conn) {
 		}
 	}()
 	ws.SetReadLimit(e.opts.ReadLimit)
+	c.limitAge(e.opts.MaxAge)
 	if err = e.connect(l); err == nil {
 		connected = true
 		err = l.run()
 	}
 	exited = false
+	return err
 }
 
 // connect calls the Connect hook and ends CONNECT. It returns why it has failed.

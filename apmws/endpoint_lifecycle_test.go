@@ -157,7 +157,7 @@ func TestEndpointCloses(t *testing.T) {
 			defer FromContext(ctx).WebSocket().Close()
 			panic("boom")
 		}}, func(t *testing.T, conn net.Conn, _ *bufio.Reader) { ask(t, conn) }, 0, "panic"},
-		{"a read deadline", EndpointOptions{Message: refuse, Connect: func(ctx context.Context, conn *Conn) (context.Context, error) {
+		{"a read deadline", EndpointOptions{Message: refuse, Heartbeat: Heartbeat{Interval: -1}, Connect: func(ctx context.Context, conn *Conn) (context.Context, error) {
 			return ctx, conn.WebSocket().SetReadDeadline(time.Now().Add(time.Minute))
 		}}, func(*testing.T, net.Conn, *bufio.Reader) { time.Sleep(2 * time.Minute) }, time.Minute, "read_error"},
 	} {

@@ -66,7 +66,7 @@ func TestWriteTurn(t *testing.T) {
 		WriteTimeout: 20 * time.Millisecond,
 		Message: func(ctx context.Context, m Message) error {
 			serving := FromContext(ctx).currentServing()
-			serving.turn <- struct{}{} // somebody writes
+			serving.turn.try() // somebody writes
 			for _, wait := range []time.Duration{time.Hour, time.Millisecond} {
 				ctx, cancel := context.WithTimeout(ctx, wait)
 				if err := FromContext(ctx).Write(ctx, m.Type, []byte("late")); !errors.Is(err, context.DeadlineExceeded) {
@@ -74,7 +74,7 @@ func TestWriteTurn(t *testing.T) {
 				}
 				cancel()
 			}
-			<-serving.turn
+			serving.turn.give()
 			return FromContext(ctx).Write(ctx, m.Type, []byte("in time"))
 		},
 	}))

@@ -10,7 +10,7 @@ import (
 // the core, which knows no vendor, and a vendor's library.
 //
 // The agent calls StartConn for each handshake, on the goroutine that serves
-// the request. Every method of an Exporter and of the handles that it returns
+// the request, or runs the Dialer. Every method of an Exporter and of the handles that it returns
 // must be safe for concurrent use, must not block (hand over, or drop and
 // count), and must record even when ctx is cancelled. The agent contains a panic,
 // and leaves an exporter out while a call of its has lasted for more than two to
@@ -22,7 +22,7 @@ import (
 // put any slog.Value into them: what a back end has no kind for is put into words
 // or left out, and takes nothing else with it.
 //
-// An exporter may also implement Attacher, Masker, LogCorrelator, Flusher,
+// An exporter may also implement Broadcaster, Attacher, Masker, LogCorrelator, Flusher,
 // Shutdowner and DropReporter; its handles may implement SpanStarter and
 // Identifier.
 type Exporter interface {
@@ -101,6 +101,19 @@ type LogCorrelator interface {
 	LogFields(ids SpanContext) []slog.Attr
 }
 
+// Broadcaster is implemented by an exporter that records broadcasts.
+type Broadcaster interface {
+	// StartBroadcast starts the transaction of a broadcast, which is of no
+	// connection: it has the attributes of its events alone, and is linked to
+	// nothing. parent is the exporter's own handle, a ConnSpan, MessageSpan or
+	// ChildSpan, of what the broadcast happens in: the transaction is a child of
+	// that, in its trace, and Remote is to be ignored. Where parent is nil it is
+	// a child of Remote, with Continue, or the root of a trace. What is Late has
+	// neither. ctx is the program's. A nil MessageSpan means that the broadcast is
+	// not recorded; its End may be called on any goroutine, long after ctx is over.
+	StartBroadcast(ctx context.Context, parent any, start MessageStart) MessageSpan
+}
+
 // Attacher is implemented by an exporter that reads the agent: its counters,
 // its connections.
 type Attacher interface {
@@ -156,7 +169,7 @@ const (
 	OutcomeUnknown Outcome = "unknown"
 )
 
-// ConnStart describes a handshake that has arrived.
+// ConnStart describes a handshake that has arrived, or that a Dialer is about to make.
 type ConnStart struct {
 	Time   time.Time
 	ID     string // the connection's id: 16 hex digits
@@ -170,7 +183,8 @@ type ConnStart struct {
 }
 
 // RequestInfo is the harmless part of a handshake's HTTP request. The strings
-// that the peer chose are cut and free of control characters.
+// that the peer chose are cut and free of control characters. It is zero for a
+// connection of a Dialer, whose request is this side's own.
 type RequestInfo struct {
 	Method    string
 	Host      string
@@ -239,7 +253,7 @@ type MessageEnd struct {
 	// start is not in it, so that messages which are recorded look as fast as
 	// those which are not.
 	Time    time.Time
-	Result  string // ok, error, panic or timeout
+	Result  string // ok, error, panic or timeout; of a broadcast ok, partial or error
 	Outcome Outcome
 	User    string // may have been set since the start
 	Failure *Failure

@@ -37,19 +37,20 @@ type frameSink interface {
 // may be cut anywhere. It looks at headers and control payloads and skips the
 // rest. Whatever a peer sends, it keeps at most a header and a close frame.
 type frameParser struct {
-	remaining int64             // payload bytes of this frame still to come
-	hash      uint64            // of the control payload so far
-	closing   *[maxControl]byte // payload of a close frame so far; nil: there was none
-	header    [maxHeader]byte
-	have      uint8 // header bytes held
-	closes    uint8 // bytes of closing
-	masked    uint8 // position in the mask
-	opcode    uint8
-	fin       bool
-	inFrame   bool
-	inMessage bool // a data message has begun and not ended
-	fromPeer  bool // frames must be masked (RFC 6455, section 5.1)
-	violated  bool // a frame that no library accepts has passed
+	remaining  int64             // payload bytes of this frame still to come
+	hash       uint64            // of the control payload so far
+	closing    *[maxControl]byte // payload of a close frame so far; nil: there was none
+	header     [maxHeader]byte
+	have       uint8 // header bytes held
+	closes     uint8 // bytes of closing
+	masked     uint8 // position in the mask
+	opcode     uint8
+	fin        bool
+	inFrame    bool
+	inMessage  bool // a data message has begun and not ended
+	fromPeer   bool // frames of a peer that has called: they must be masked (RFC 6455, section 5.1)
+	fromCalled bool // frames of a server that a Dialer has called: they must not be
+	violated   bool // a frame that no library accepts has passed
 }
 
 // FNV-1a, 64 bits.
@@ -160,12 +161,13 @@ func (p *frameParser) beginFrame() {
 // violates reports whether the header breaks a rule of RFC 6455, section 5,
 // that does not depend on what came before or was negotiated.
 func (p *frameParser) violates() bool {
-	unmasked := p.header[1]&maskBit == 0
+	masked := p.header[1]&maskBit != 0
+	badMask := p.fromPeer && !masked || p.fromCalled && masked
 	switch p.opcode {
 	case opText, opBinary, opContinuation:
-		return p.fromPeer && unmasked
+		return badMask
 	case opClose, opPing, opPong:
-		return p.fromPeer && unmasked || !p.fin || p.remaining > maxControl
+		return badMask || !p.fin || p.remaining > maxControl
 	default:
 		return true
 	}
@@ -204,7 +206,7 @@ func (p *frameParser) endFrame(sink frameSink) (message bool) {
 	case opClose:
 		code, reason, ok := closeStatus(p.closing, p.closes)
 		p.closing, p.closes = nil, 0
-		if !ok && p.fromPeer {
+		if !ok && (p.fromPeer || p.fromCalled) {
 			p.violated = true
 			return false
 		}

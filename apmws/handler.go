@@ -42,7 +42,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if rt == nil {
 		rt = h.agent.patternRoute(r.Pattern)
 	}
+	h.agent.handshakes.Add(1) // before it is looked whether those are over
 	c := h.agent.connect(rt, r)
+	c.arriving = true
 	rec := &responseRecorder{ResponseWriter: w, conn: c}
 	defer c.reportLostCookies(rec) // when all else has been reported
 	returned := false
@@ -62,7 +64,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			panic(p)
 		}
 	}()
-	h.next.ServeHTTP(rec.asWriter(), r.WithContext(c.scope))
+	if h.agent.Draining() {
+		h.agent.refuseDraining(rec, r, c)
+	} else {
+		h.next.ServeHTTP(rec.asWriter(), r.WithContext(c.scope))
+	}
 	returned = true
 }
 

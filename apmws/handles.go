@@ -90,6 +90,16 @@ func (x *handle) spanContext(shard int) (ids SpanContext) {
 	return id.SpanContext()
 }
 
+// handleOf returns the exporter's handle, or nil.
+func (h *handles) handleOf(m *member) any {
+	for i := range h.n {
+		if x := h.at(i); x.member == m {
+			return x.span
+		}
+	}
+	return nil
+}
+
 // StartSpan starts a span below each handle.
 func (h *handles) StartSpan(ctx context.Context, start SpanStart) (context.Context, *handles) {
 	below := &handles{shard: h.shard}
@@ -123,4 +133,6 @@ func (h *handles) startSpan(ctx context.Context, m *member, parent any, start Sp
 // spanParent is what a span can be started below: *multiConn or *handles.
 type spanParent interface {
 	StartSpan(ctx context.Context, start SpanStart) (context.Context, *handles)
+	spanContext() SpanContext
+	handleOf(m *member) any
 }

@@ -28,11 +28,13 @@ func (c *Conn) accepted() {
 		return
 	}
 	c.state = open
+	c.startHeart()
 	held := c.held
 	c.mu.Unlock()
 
 	c.route.counters.opened.Add(1)
 	c.agent.registry.add(c)
+	defer c.arrived()
 	if !held {
 		c.endConnect(OutcomeSuccess)
 	}
@@ -61,7 +63,9 @@ func (c *Conn) releaseConnect(outcome Outcome) {
 	c.mu.Unlock()
 	if over {
 		c.disconnected()
+		return
 	}
+	c.nudge()
 }
 
 // endConnect ends the CONNECT transaction of an accepted connection.
@@ -115,6 +119,8 @@ func (c *Conn) refuse(r refusal) {
 		why = r.failure
 	}
 
+	defer c.arrived()
+
 	now := time.Now()
 	if reason == "" {
 		reason = r.reason()
@@ -122,7 +128,7 @@ func (c *Conn) refuse(r refusal) {
 	result, outcome := semconv.None, OutcomeFailure
 	if r.status != 0 {
 		result = fmt.Sprintf("HTTP %dxx", r.status/100)
-		if r.status < 500 && r.failure == nil {
+		if r.status < 500 && r.failure == nil && c.dialled == nil {
 			outcome = OutcomeSuccess
 		}
 	}
@@ -164,10 +170,12 @@ const (
 	reasonBadHandshake    = "bad_handshake"
 	reasonUpgradeFailed   = "upgrade_failed"
 	reasonDraining        = "draining"
+	reasonUnreachable     = "unreachable" // a Dialer has got no answer
 )
 
 var refusalReasons = []string{
 	reasonUnauthenticated, reasonForbidden, reasonOrigin, reasonBadHandshake, reasonUpgradeFailed, reasonDraining,
+	reasonUnreachable,
 }
 
 // reason derives the reason from what is known.
@@ -237,7 +245,7 @@ func (c *Conn) over() bool {
 func (c *Conn) disconnected() {
 	c.mu.Lock()
 	if c.postponed != nil || c.state != open {
-		connecting := c.state == connecting && c.postponed == nil
+		connecting := c.state == connecting && c.postponed == nil && c.dialled == nil // a Dialer says so itself
 		failure := c.end().failure
 		c.mu.Unlock()
 		if connecting {
@@ -251,18 +259,22 @@ func (c *Conn) disconnected() {
 		return
 	}
 	c.state = closed
-	pinged := c.pings != nil && c.pings.n > 0
-	summary := c.end().summary(pinged)
+	c.stopHeart()
+	pinged := c.pings.unanswered()
+	summary := c.end().summary(pinged > 0)
+	if c.dialled != nil {
+		summary.seenByClient()
+	}
 	failure := c.end().failure
 	c.end().reported = failure != nil
-	if pinged {
-		c.route.counters.pingsUnanswered.Add(int64(c.pings.n))
+	if pinged > 0 {
+		c.route.counters.pingsUnanswered.Add(int64(pinged))
 	}
 	c.mu.Unlock()
 
 	now := time.Now()
 	duration := now.Sub(c.start)
-	defer c.agent.registry.remove(c) // who waits for that finds all reported
+	defer c.departed() // who waits for that finds all reported
 	c.route.counters.closed(summary.cause)
 	c.route.connectionDuration.record(c.shard, duration)
 
@@ -317,6 +329,6 @@ func completeFailure(f *Failure, s closeSummary) *Failure {
 	case s.err != nil:
 		return &Failure{Message: s.err.Error(), Type: fmt.Sprintf("%T", s.err), Err: s.err}
 	default:
-		return &Failure{Message: "websocket closed by the server with code " + s.code, Type: string(s.cause)}
+		return &Failure{Message: "websocket closed by the " + s.initiator + " with code " + s.code, Type: string(s.cause)}
 	}
 }

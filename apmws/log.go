@@ -20,6 +20,7 @@ var (
 	labelEvent        = label(semconv.Event)
 	labelConnectionID = label(semconv.ConnectionID)
 	labelRoute        = label(semconv.Route)
+	labelRole         = label(semconv.Role)
 	labelOrigin       = label(semconv.Origin)
 	labelSubprotocol  = label(semconv.Subprotocol)
 	labelReason       = label(semconv.RefusalReason)
@@ -55,6 +56,9 @@ type identified interface {
 // logIdentity writes the ids.
 func (c *Conn) logIdentity(e *zerolog.Event, event string, ids identified) {
 	e.Str(labelEvent, event).Str(labelConnectionID, c.id).Str(labelRoute, c.route.name)
+	if c.dialled != nil {
+		e.Str(labelRole, semconv.RoleClient)
+	}
 	if ids != nil {
 		ids.logIDs(e)
 	}
@@ -74,6 +78,10 @@ func (c *Conn) logArrival() {
 
 // logRequest writes what may be known of the request.
 func (c *Conn) logRequest(e *zerolog.Event) {
+	if c.dialled != nil {
+		e.Str(semconv.ServerAddress, c.dialled.address)
+		return
+	}
 	e.Str("http.request.method", c.request.Method).
 		Str("url.path", c.request.Path).
 		Str(semconv.ClientAddress, c.ClientAddress())
@@ -168,6 +176,22 @@ func (c *Conn) messageLevel(name string) (level zerolog.Level) {
 	return asked(name)
 }
 
+// logPeerLost writes the line of a peer that was silent that long after a ping.
+func (c *Conn) logPeerLost(silence time.Duration) {
+	e := c.line(zerolog.WarnLevel, "websocket-peer-lost", semconv.EventDisconnect, c.scope.ids)
+	if e == nil {
+		return
+	}
+	if c.dialled != nil {
+		e.Str(semconv.ServerAddress, c.dialled.address)
+	} else {
+		e.Str(semconv.ClientAddress, c.ClientAddress())
+	}
+	e.Str("event.reason", string(CauseHeartbeatTimeout)).
+		Int64("event.duration", int64(silence)).
+		Msg("websocket peer lost")
+}
+
 func (c *Conn) logDisconnected(d time.Duration, s closeSummary, outcome Outcome, failure *Failure, past string) {
 	level := zerolog.InfoLevel
 	if outcome == OutcomeFailure {
@@ -186,9 +210,13 @@ func (c *Conn) logDisconnected(d time.Duration, s closeSummary, outcome Outcome,
 	logFailure(e, failure)
 	e.Str(labelCloseCode, s.code).
 		Str(labelCloseCause, string(s.cause)).
-		Str(labelInitiator, s.initiator).
-		Str(semconv.ClientAddress, c.ClientAddress()).
-		Int64(semconv.MessagesReceived, c.messagesReceived.Load()).
+		Str(labelInitiator, s.initiator)
+	if c.dialled != nil {
+		e.Str(semconv.ServerAddress, c.dialled.address)
+	} else {
+		e.Str(semconv.ClientAddress, c.ClientAddress())
+	}
+	e.Int64(semconv.MessagesReceived, c.messagesReceived.Load()).
 		Int64(semconv.MessagesSent, c.messagesSent.Load()).
 		Int64(semconv.BytesReceived, c.bytesReceived.Load()).
 		Int64(semconv.BytesSent, c.bytesSent.Load()).

@@ -39,7 +39,6 @@ type Transaction struct {
 	scope scope     // the handler's context
 	inner liveScope // what scope.live points to
 
-	conn   *Conn
 	name   *messageName
 	start  time.Time
 	begun  time.Duration // monotonic, after the exporters have started theirs
@@ -83,7 +82,7 @@ func StartMessage(ctx context.Context, info MessageInfo) (context.Context, *Tran
 	remote := c.agent.remoteContext(info.TraceParent, info.TraceState)
 	tx := &Transaction{
 		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, name: name.name},
-		conn:  c, name: name, typ: info.Type, size: info.Size, raw: raw, remote: remote,
+		name:  name, typ: info.Type, size: info.Size, raw: raw, remote: remote,
 	}
 	tx.begin(c.choose(name.name, remote))
 	return &tx.scope, tx
@@ -109,21 +108,22 @@ func (tx *Transaction) begin(d decision) {
 	// What the exporters take is not the handler's time: messages that are
 	// recorded would look slower than those that are not.
 	defer func() { tx.begun = monotonic() }()
+	tx.scope.conn.inHand.Add(1)
 	tx.capped = d.capped
-	if !d.record || tx.conn.span == nil || tx.conn.wasRefused() {
+	if !d.record || tx.scope.conn.span == nil || tx.scope.conn.wasRefused() {
 		return
 	}
-	live := tx.startSpans(MessageStart{Sampled: d.sampled, Weight: d.weight, Continue: tx.conn.route.messages.ContinueTrace})
+	live := tx.startSpans(MessageStart{Sampled: d.sampled, Weight: d.weight, Continue: tx.scope.conn.route.messages.ContinueTrace})
 	if tx.span != nil {
 		tx.scope.ids = tx.span
-		tx.inner = liveScope{ctx: live, parent: tx.span}
+		tx.inner = liveScope{ctx: live, parent: tx.span, weight: d.weight}
 		tx.scope.live.Store(&tx.inner)
 	}
 }
 
 // startSpans starts the exporters' transactions.
 func (tx *Transaction) startSpans(start MessageStart) (live context.Context) {
-	c := tx.conn
+	c := tx.scope.conn
 	start.Time, start.Name, start.Remote = tx.start, tx.name.name, tx.remote
 	start.User, tx.own = c.identity()
 	scratch := getScratch()
@@ -137,7 +137,7 @@ func (tx *Transaction) startSpans(start MessageStart) (live context.Context) {
 }
 
 func (tx *Transaction) appendAttrs(dst []slog.Attr) []slog.Attr {
-	dst = tx.conn.appendCommon(dst, semconv.EventMessage)
+	dst = tx.scope.conn.appendCommon(dst, semconv.EventMessage)
 	dst = append(dst,
 		slog.String(semconv.MessageType, tx.typ.String()),
 		slog.Int(semconv.MessageLength, tx.size),
@@ -158,7 +158,10 @@ func (tx *Transaction) End(err error) {
 	}
 	d := monotonic() - tx.begun
 	tx.scope.live.Store(nil) // before the exporters end it
-	tx.conclude(tx.conn.handled(tx.name, d, err), d)
+	tx.conclude(tx.scope.conn.handled(tx.name, d, err), d)
+	if tx.scope.conn.inHand.Add(-1) == 0 {
+		tx.scope.conn.nudge()
+	}
 }
 
 // handling says how a message was handled.
@@ -196,7 +199,7 @@ func (c *Conn) handled(name *messageName, d time.Duration, err error) (h handlin
 // conclude ends the exporters' transactions, after starting them when the
 // message turns out to be worth keeping, and writes the log line.
 func (tx *Transaction) conclude(h handling, d time.Duration) {
-	c := tx.conn
+	c := tx.scope.conn
 	if tx.span == nil && c.span != nil && c.agent.sampler.keeps(h.failure != nil, d, tx.capped) && !c.wasRefused() {
 		// The scope does not learn of it: the handler may have left goroutines
 		// behind that use it.

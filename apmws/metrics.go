@@ -62,6 +62,8 @@ func (r *RouteStats) metrics(yield func(Metric) bool) bool {
 		{Name: semconv.BytesReceived, Value: r.BytesReceived},
 		{Name: semconv.BytesSent, Value: r.BytesSent},
 		{Name: semconv.PingsUnanswered, Value: r.PingsUnanswered},
+		{Name: semconv.SendQueueMessages, Kind: GaugeMetric, Value: r.SendQueueMessages},
+		{Name: semconv.SendQueueDropped, Value: r.SendQueueDropped},
 		{Name: semconv.ConnectionDuration, Kind: HistogramMetric, Histogram: r.ConnectionDuration},
 		{Name: semconv.PingRTT, Kind: HistogramMetric, Histogram: r.PingRTT},
 		{Name: semconv.WriteDuration, Kind: HistogramMetric, Histogram: r.WriteDuration},

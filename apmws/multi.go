@@ -322,6 +322,31 @@ func (m *multi) StartConn(ctx context.Context, shard int, start ConnStart) (cont
 	return ctx, c
 }
 
+// StartBroadcast starts a broadcast with all that record those, below their own
+// handles in below, which may be nil.
+func (m *multi) StartBroadcast(ctx context.Context, start *MessageStart, below spanParent, h *handles) {
+	for _, x := range m.members {
+		broadcaster, ok := x.exporter.(Broadcaster)
+		if !ok {
+			continue
+		}
+		var parent any
+		if below != nil {
+			parent = below.handleOf(x)
+		}
+		if call := x.enter(h.shard); call != nil {
+			x.startBroadcast(ctx, call, broadcaster, parent, start, h)
+		}
+	}
+}
+
+func (m *member) startBroadcast(ctx context.Context, call *atomic.Int64, b Broadcaster, parent any, start *MessageStart, h *handles) {
+	defer m.leave(call)
+	if span := b.StartBroadcast(ctx, parent, *start); span != nil {
+		h.add(m, span)
+	}
+}
+
 func (m *member) startConn(ctx context.Context, call *atomic.Int64, start ConnStart) (derived context.Context, span ConnSpan) {
 	derived = ctx
 	defer m.leave(call)

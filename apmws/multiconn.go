@@ -87,6 +87,16 @@ func (x *memberConn) startMessage(ctx context.Context, call *atomic.Int64, start
 	return derived, s
 }
 
+// handleOf returns the exporter's handle of the connection, or nil.
+func (c *multiConn) handleOf(m *member) any {
+	for i := range c.spans {
+		if x := &c.spans[i]; x.member == m && x.span != nil {
+			return x.span
+		}
+	}
+	return nil
+}
+
 // StartSpan starts a span below CONNECT.
 func (c *multiConn) StartSpan(ctx context.Context, start SpanStart) (context.Context, *handles) {
 	h := &handles{shard: c.shard}

@@ -16,6 +16,8 @@ const (
 	BinaryMessage MessageType = 2
 )
 
+func (t MessageType) valid() bool { return t == TextMessage || t == BinaryMessage }
+
 // String returns "text" or "binary".
 func (t MessageType) String() string {
 	switch t {

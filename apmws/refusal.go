@@ -18,7 +18,8 @@ func Refuse(status int, reason string) error {
 	return &RefusalError{Status: refusalStatus(status), Reason: reason}
 }
 
-// RefusalError is the error made by Refuse.
+// RefusalError is the error made by Refuse, and that of a server which has refused a
+// Dialer, with Retry-After and WWW-Authenticate of its answer.
 type RefusalError struct {
 	Status int    // of the answer; one that does not refuse is answered as 500
 	Reason string // see Refuse

@@ -30,7 +30,8 @@ func (r *registry) remove(c *Conn) {
 	delete(s.conns, c)
 }
 
-func (r *registry) list() []ConnInfo {
+// open returns the open connections, oldest first.
+func (r *registry) open() []*Conn {
 	var conns []*Conn
 	for i := range r {
 		s := &r[i]
@@ -40,12 +41,29 @@ func (r *registry) list() []ConnInfo {
 		}
 		s.mu.Unlock()
 	}
+	slices.SortFunc(conns, func(a, b *Conn) int {
+		return cmp.Or(a.start.Compare(b.start), cmp.Compare(a.id, b.id))
+	})
+	return conns
+}
+
+// size is how many there are.
+func (r *registry) size() (n int) {
+	for i := range r {
+		s := &r[i]
+		s.mu.Lock()
+		n += len(s.conns)
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// list describes the open connections, oldest first.
+func (r *registry) list() []ConnInfo {
+	conns := r.open()
 	infos := make([]ConnInfo, len(conns))
 	for i, c := range conns {
 		infos[i] = c.info()
 	}
-	slices.SortFunc(infos, func(a, b ConnInfo) int {
-		return cmp.Or(a.Opened.Compare(b.Opened), cmp.Compare(a.ID, b.ID))
-	})
 	return infos
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"sync/atomic"
 )
 
@@ -206,12 +205,13 @@ func (w *responseRecorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	w.hijacked = true
 	c := w.conn
 	t := &tap{Conn: netConn, conn: c, in: frameParser{fromPeer: true}}
-	runtime.AddCleanup(t, (*Conn).forgotten, c)
+	c.tappedBy(t)
 
 	early, _ := brw.Reader.Peek(brw.Reader.Buffered())
 	if len(early) > 0 {
 		early = bytes.Clone(early)
 		t.early.Store(&early)
+		t.hand.Store(handFull) // the library has them already
 	}
 	observed := t.observedConn()
 	resetReader(brw.Reader, early, observed)

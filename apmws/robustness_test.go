@@ -283,13 +283,13 @@ func TestWriteWaitsItsTurn(t *testing.T) {
 	held := make(chan struct{})
 	_, conn, _ := serveMessages(t, Options{}, func(ctx context.Context, _ Message) error {
 		c := FromContext(ctx)
-		c.currentServing().turn <- struct{}{} // a writer that is stuck
+		c.currentServing().turn.try() // a writer that is stuck
 		short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 		defer cancel()
 		if err := c.Write(short, TextMessage, []byte("x")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Write returned %v", err)
 		}
-		<-c.currentServing().turn
+		c.currentServing().turn.give()
 		close(held)
 		return c.Write(ctx, TextMessage, []byte("next"))
 	})

@@ -1,6 +1,7 @@
 package apmws
 
 import (
+	"cmp"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -141,11 +142,17 @@ func (c *Conn) choose(name string, remote SpanContext) decision {
 // choose decides on a message. remote is the trace that it is to continue, if
 // any.
 func (s *sampler) choose(name string, remote SpanContext) decision {
+	return s.chooseBelow(name, remote, 0)
+}
+
+// chooseBelow decides on what is below something that is recorded and has the weight
+// above, unless that is 0: it is recorded when that is, and so stands for as many.
+func (s *sampler) chooseBelow(name string, remote SpanContext, above float64) decision {
 	if s == nil {
 		return decision{record: true, weight: 1}
 	}
-	d := decision{record: remote.Sampled(), sampled: true, weight: 1}
-	if !remote.IsValid() {
+	d := decision{record: above > 0 || remote.Sampled(), sampled: true, weight: cmp.Or(above, 1)}
+	if above == 0 && !remote.IsValid() {
 		rate, ok := s.names[name]
 		if !ok {
 			rate = s.rate

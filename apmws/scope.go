@@ -34,6 +34,7 @@ type scope struct {
 type liveScope struct {
 	ctx    context.Context
 	parent spanParent
+	weight float64 // how many messages it stands for; 0: one
 }
 
 // Value implements context.Context.

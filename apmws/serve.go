@@ -82,9 +82,12 @@ func (c *Conn) serve(mine *servedConn) (end func()) {
 	if c == nil {
 		return func() {}
 	}
-	mine.turn = make(chan struct{}, 1)
+	mine.turn, mine.observed = newTurn(), c
 	c.serving.Store(mine)
-	return func() { c.serving.CompareAndSwap(mine, nil) }
+	return func() {
+		c.serving.CompareAndSwap(mine, nil)
+		mine.queue.close()
+	}
 }
 
 // loop is one call of Serve.
@@ -101,9 +104,13 @@ type loop struct {
 // run reads and handles messages until one of the two ends it.
 func (l *loop) run() error {
 	for {
+		retires := l.retires()
 		typ, r, err := l.conn.NextReader()
 		if err != nil {
 			return err
+		}
+		if retires {
+			continue // NextReader skips the rest
 		}
 		buf := buffers.Get().(*bytes.Buffer)
 		if err = l.read(buf, r); err == nil {
@@ -158,6 +165,7 @@ func (l *loop) giveUp(err error, closeErr *CloseError, panicErr *PanicError) {
 		if closeErr.Code == websocket.CloseInternalServerErr {
 			l.observed.failed(CauseHandlerError, newFailure(err))
 		}
+		l.observed.flushBriefly() // what the handler has sent before
 		l.close(closeErr.Code, closeErr.Reason)
 	}
 }
@@ -178,13 +186,19 @@ func (l *loop) observe(m Message) error {
 	if c == nil {
 		return protect(l.ctx, m, l.handle)
 	}
-	name, raw := c.nameOf(m, &c.route.names)
-	d, remote := c.decide(m, name.name)
-	if !d.record {
-		return l.observeUnrecorded(m, unrecorded{name, raw, remote, d.capped})
+	var u unrecorded
+	u.name, u.raw = c.nameOf(m, &c.route.names)
+	if d := c.decide(m, &u); d.record {
+		return l.observeRecorded(m, &u, d)
 	}
-	tx := c.newTransaction(l.ctx, m, name, raw)
-	tx.remote = remote
+	return l.observeUnrecorded(m, &u)
+}
+
+// observeRecorded handles a message as a transaction from its beginning on. It is apart,
+// since what a handler needs of the stack is kept by idle connections.
+func (l *loop) observeRecorded(m Message, u *unrecorded, d decision) error {
+	tx := l.observed.newTransaction(l.ctx, m, u.name, u.raw)
+	tx.remote = u.remote
 	tx.begin(d)
 	err := errGoexit
 	defer func() { tx.End(err) }()
@@ -194,19 +208,20 @@ func (l *loop) observe(m Message) error {
 
 // decide decides whether the message becomes a transaction now. The trace context
 // that came in it is only looked for when that matters.
-func (c *Conn) decide(m Message, name string) (d decision, remote SpanContext) {
+func (c *Conn) decide(m Message, u *unrecorded) (d decision) {
 	if c.span == nil {
-		return decision{}, SpanContext{}
+		return decision{}
 	}
 	continues := c.route.messages.ContinueTrace // the decision depends on it
 	if continues {
-		remote = c.remoteOf(m)
+		u.remote = c.remoteOf(m)
 	}
-	d = c.choose(name, remote)
+	d = c.choose(u.name.name, u.remote)
 	if d.record && !continues {
-		remote = c.remoteOf(m)
+		u.remote = c.remoteOf(m)
 	}
-	return d, remote
+	u.capped = d.capped
+	return d
 }
 
 // unrecorded is what is known of a message that no exporter records yet.
@@ -219,11 +234,11 @@ type unrecorded struct {
 
 // observeUnrecorded handles a message that no exporter records yet, without the
 // cost of a Transaction.
-func (l *loop) observeUnrecorded(m Message, u unrecorded) error {
+func (l *loop) observeUnrecorded(m Message, u *unrecorded) error {
 	s := l.plainScope(u.name.name)
 	err := errGoexit
 	begin := monotonic()
-	defer func() { l.conclude(m, &u, begin, err) }()
+	defer func() { l.conclude(m, u, begin, err) }()
 	err = protect(s, m, l.handle)
 	return err
 }
@@ -252,7 +267,7 @@ func (l *loop) conclude(m Message, u *unrecorded, begin time.Duration, err error
 func (c *Conn) newTransaction(ctx context.Context, m Message, name *messageName, raw string) *Transaction {
 	return &Transaction{
 		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, name: name.name},
-		conn:  c, name: name, typ: m.Type, size: len(m.Data), raw: raw,
+		name:  name, typ: m.Type, size: len(m.Data), raw: raw,
 	}
 }
 

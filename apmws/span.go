@@ -69,7 +69,7 @@ func (s *scope) startSpan(ctx context.Context, about *Conn, name string, opts Sp
 	if handles.n == 0 {
 		return ctx, nil
 	}
-	span := &Span{span: handles, inner: liveScope{ctx: derived, parent: handles}}
+	span := &Span{span: handles, inner: liveScope{ctx: derived, parent: handles, weight: live.weight}}
 	span.scope.Context, span.scope.conn, span.scope.event = ctx, s.conn, s.event
 	span.scope.ids, span.scope.name, span.scope.root = s.ids, s.name, s
 	if s.root != nil {

@@ -13,6 +13,7 @@ type Stats struct {
 	Time    time.Time
 	Routes  []RouteStats // by name
 	Dropped []Dropped    // telemetry that was given up; traffic was not affected
+	Drain   *DrainStats  // nil: Shutdown has not been called
 }
 
 // RouteStats are the counters and histograms of one route.
@@ -27,6 +28,8 @@ type RouteStats struct {
 	MessagesReceived, MessagesSent int64 // as they passed on the wire
 	BytesReceived, BytesSent       int64 // payload of data frames on the wire, compressed where it is
 	PingsUnanswered                int64 // pings sent for which no pong came
+	SendQueueMessages              int64 // that wait in send queues now
+	SendQueueDropped               int64 // that send queues gave up
 
 	ConnectionDuration Histogram
 	PingRTT            Histogram
@@ -101,7 +104,8 @@ const counterShards = 8
 type counterShard struct {
 	messagesReceived, messagesSent atomic.Int64
 	bytesReceived, bytesSent       atomic.Int64
-	_                              [128 - 4*8]byte // two cache lines: adjacent ones are fetched together
+	queued, queueDropped           atomic.Int64
+	_                              [128 - 6*8]byte // two cache lines: adjacent ones are fetched together
 }
 
 func (c *counters) received(shard int, passed frameCount) {
@@ -173,6 +177,7 @@ func (a *Agent) stats() Stats {
 		}
 	}
 	s.Dropped = append(s.Dropped, a.exporter.Dropped()...)
+	s.Drain = a.drainStats()
 	return s
 }
 
@@ -195,6 +200,8 @@ func (r *route) stats() RouteStats {
 		s.MessagesSent += shard.messagesSent.Load()
 		s.BytesReceived += shard.bytesReceived.Load()
 		s.BytesSent += shard.bytesSent.Load()
+		s.SendQueueMessages += shard.queued.Load()
+		s.SendQueueDropped += shard.queueDropped.Load()
 	}
 	s.PingsUnanswered = r.counters.pingsUnanswered.Load()
 	s.ConnectionDuration = r.connectionDuration.snapshot()

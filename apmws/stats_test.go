@@ -32,6 +32,8 @@ var contractMetrics = map[string]struct {
 	"websocket.ping.rtt":            {HistogramMetric, []string{"http.route"}},
 	"websocket.pings.unanswered":    {CounterMetric, []string{"http.route"}},
 	"websocket.write.duration":      {HistogramMetric, []string{"http.route"}},
+	"websocket.send_queue.messages": {GaugeMetric, []string{"http.route"}},
+	"websocket.send_queue.dropped":  {CounterMetric, []string{"http.route"}},
 	"websocket.outbound.calls":      {CounterMetric, []string{"http.route", "server.address", "websocket.message.name"}},
 	"websocket.telemetry.dropped":   {CounterMetric, []string{"exporter", "reason"}},
 }

@@ -124,15 +124,18 @@ func (t *transport) CloseIdleConnections() {
 
 // withTrace returns the request with the span's trace context, unless it has one.
 func withTrace(req *http.Request, span *handles) *http.Request {
-	if hasHeader(req.Header, "Traceparent") {
-		return req
-	}
-	sc := span.spanContext()
+	req.Header = traceHeader(req.Header, span.spanContext())
+	return req
+}
+
+// traceHeader returns a copy of the header with a trace context, or the header
+// itself where it has one, or there is none.
+func traceHeader(header http.Header, sc SpanContext) http.Header {
 	parent := sc.TraceParent()
-	if parent == "" {
-		return req
+	if parent == "" || hasHeader(header, "Traceparent") {
+		return header
 	}
-	header := req.Header.Clone()
+	header = header.Clone()
 	if header == nil {
 		header = make(http.Header, 2)
 	}
@@ -141,8 +144,7 @@ func withTrace(req *http.Request, span *handles) *http.Request {
 	if sc.State != "" {
 		header.Set("Tracestate", sc.State)
 	}
-	req.Header = header
-	return req
+	return header
 }
 
 // hasHeader finds a header in any spelling: keys that the application has set by

@@ -33,64 +33,73 @@ func (c *Conn) Write(ctx context.Context, typ MessageType, data []byte) error {
 
 // servedConn is the gorilla connection of a Serve or an Endpoint that runs.
 type servedConn struct {
-	conn    *websocket.Conn
-	turn    chan struct{} // held by the goroutine that writes
-	timeout time.Duration // of a write; 0: none
-	owned   bool          // by an Endpoint
+	conn     *websocket.Conn
+	observed *Conn
+	turn     turn          // held by the goroutine that writes
+	timeout  time.Duration // of a write; 0: none
+	owned    bool          // by an Endpoint
+	queue    *sendQueue    // nil: there is none
 }
 
 func (s *servedConn) write(ctx context.Context, typ MessageType, data []byte) error {
 	deadline, bounded := ctx.Deadline()
-	if s.timeout > 0 {
-		if latest := processStart.Add(monotonic() + s.timeout); !bounded || latest.Before(deadline) {
-			deadline, bounded = latest, true
-		}
+	own := false
+	if latest := s.latest(monotonic()); !latest.IsZero() && (!bounded || latest.Before(deadline)) {
+		deadline, bounded, own = latest, true, true
 	}
-	waited, err := s.takeTurn(ctx)
+	waited, err := s.turn.take(ctx, s.timeout)
 	if err != nil {
 		return err
 	}
-	defer func() { <-s.turn }()
+	defer s.turn.give()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if waited && bounded && !time.Now().Before(deadline) {
 		return context.DeadlineExceeded // the turn has come at the last moment
 	}
-	if bounded {
+	return s.put(&queued{typ: typ, data: data}, deadline, own)
+}
+
+// latest is until when a write may last that begins now; zero: for good.
+func (s *servedConn) latest(now time.Duration) time.Time {
+	if s.timeout <= 0 {
+		return time.Time{}
+	}
+	return processStart.Add(now + s.timeout)
+}
+
+// put writes a message. The turn is held. own says that the deadline, if any, is
+// that of the connection's own timeout.
+func (s *servedConn) put(m *queued, deadline time.Time, own bool) (err error) {
+	if !deadline.IsZero() {
 		if err := s.conn.SetWriteDeadline(deadline); err != nil {
 			return err
 		}
 		defer func() { _ = s.conn.SetWriteDeadline(time.Time{}) }() // never fails: gorilla only stores it
 	}
-	err = s.conn.WriteMessage(int(typ), data)
-	if netErr := net.Error(nil); s.owned && errors.As(err, &netErr) {
-		s.conn.Close() // nothing can be written any more: the reader is to end, too
+	if m.of != nil {
+		err = s.conn.WritePreparedMessage(m.of.prepared)
+	} else {
+		err = s.conn.WriteMessage(int(m.typ), m.data)
+	}
+	if err != nil && s.owned {
+		s.broken(err, own)
 	}
 	return err
 }
 
-// takeTurn takes the turn to write, and reports whether that took a while.
-func (s *servedConn) takeTurn(ctx context.Context) (waited bool, err error) {
-	select {
-	case s.turn <- struct{}{}:
-		return false, nil
-	default:
+// broken closes an Endpoint's connection when nothing can be written any more: the
+// reader is to end, too. own says that the peer had all the time that it gets.
+func (s *servedConn) broken(err error, own bool) {
+	netErr := net.Error(nil)
+	if !errors.As(err, &netErr) {
+		return
 	}
-	var tooLate <-chan time.Time
-	if s.timeout > 0 {
-		timer := time.NewTimer(s.timeout)
-		defer timer.Stop()
-		tooLate = timer.C
+	if own && s.queue != nil && netErr.Timeout() {
+		s.slow("a write has not ended in time")
 	}
-	select {
-	case s.turn <- struct{}{}:
-		return true, nil
-	case <-ctx.Done():
-		return true, ctx.Err()
-	case <-tooLate:
-		return true, context.DeadlineExceeded
-	}
+	s.conn.Close()
 }
 
 // WriteJSON sends v as a text message; see Write.
@@ -102,8 +111,9 @@ func (c *Conn) WriteJSON(ctx context.Context, v any) error {
 	return c.Write(ctx, TextMessage, data)
 }
 
-// Close sends a close frame while Serve or an Endpoint runs for the connection.
-// The peer's answer, or its silence for 5 seconds, ends that; the TCP connection
+// Close sends a close frame while Serve or an Endpoint runs for the connection,
+// after what waits in the send queue, for which it waits for up to 5 seconds. The
+// peer's answer, or its silence for 5 seconds, ends that; the TCP connection
 // is then closed by the Endpoint, or is the caller of Serve's to close. The reason
 // is cut to 123 bytes. It returns ErrNotServing when neither runs, and
 // ErrCloseCode for a code that must not be sent.
@@ -115,12 +125,18 @@ func (c *Conn) Close(code int, reason string) error {
 	if !validCloseCode(code) {
 		return fmt.Errorf("%w: %d", ErrCloseCode, code)
 	}
+	c.flushBriefly()
+	return serving.closeWith(code, reason)
+}
+
+// closeWith sends a close frame, and ends the reader some time after.
+func (s *servedConn) closeWith(code int, reason string) error {
 	deadline := time.Now().Add(closeTimeout)
 	payload := websocket.FormatCloseMessage(code, sanitize(reason, maxCloseReason))
-	if err := serving.conn.WriteControl(websocket.CloseMessage, payload, deadline); err != nil {
+	if err := s.conn.WriteControl(websocket.CloseMessage, payload, deadline); err != nil {
 		return err
 	}
-	return serving.conn.SetReadDeadline(deadline)
+	return s.conn.SetReadDeadline(deadline)
 }
 
 // WebSocket returns gorilla's connection while Serve or an Endpoint runs for

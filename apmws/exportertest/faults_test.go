@@ -11,7 +11,7 @@ const tooMany = 64
 func faults() []fault {
 	return slices.Concat(
 		timeFaults(), attributeFaults(), contextFaults(), mappingFaults(), failureFaults(), linkFaults(), samplingFaults(),
-		spanFaults(), lateFaults(), sharingFaults(), identityFaults(), lifecycleFaults(), agentFaults(), togetherFaults(),
+		spanFaults(), lateFaults(), sharingFaults(), identityFaults(), lifecycleFaults(), agentFaults(), togetherFaults(), broadcastFaults(),
 	)
 }
 

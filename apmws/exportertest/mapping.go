@@ -109,7 +109,7 @@ func causes() []apmws.CloseCause {
 	return []apmws.CloseCause{
 		apmws.CauseNormal, apmws.CauseGoingAway, apmws.CauseApplication, apmws.CauseHeartbeatTimeout,
 		apmws.CauseReadError, apmws.CauseProtocolError, apmws.CauseMessageTooBig, apmws.CauseWriteError,
-		apmws.CauseHandlerError, apmws.CausePanic,
+		apmws.CauseHandlerError, apmws.CausePanic, apmws.CauseSlowConsumer,
 	}
 }
 

@@ -182,7 +182,7 @@ func TestCauses(t *testing.T) {
 		seen[cause] = true
 		outcomes[cause.Outcome()]++
 	}
-	for outcome, n := range map[apmws.Outcome]int{apmws.OutcomeSuccess: 3, apmws.OutcomeUnknown: 4, apmws.OutcomeFailure: 3} {
+	for outcome, n := range map[apmws.Outcome]int{apmws.OutcomeSuccess: 3, apmws.OutcomeUnknown: 4, apmws.OutcomeFailure: 4} {
 		if outcomes[outcome] != n {
 			t.Errorf("%d causes have the outcome %s, want %d", outcomes[outcome], outcome, n)
 		}

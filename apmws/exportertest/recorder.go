@@ -27,6 +27,7 @@ type Recorder struct {
 
 var (
 	_ apmws.Exporter    = (*Recorder)(nil)
+	_ apmws.Broadcaster = (*Recorder)(nil)
 	_ apmws.SpanStarter = (*recorderConn)(nil)
 	_ apmws.Identifier  = (*recorderConn)(nil)
 	_ apmws.SpanStarter = (*recorderMessage)(nil)

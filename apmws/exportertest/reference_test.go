@@ -20,6 +20,8 @@ type hooks struct {
 	connEnd      func(c *shimConn, e apmws.ConnEnd, next func(apmws.ConnEnd))
 	messageStart func(m *shimMessage, e *apmws.MessageStart)
 	messageEnd   func(m *shimMessage, e apmws.MessageEnd, next func(apmws.MessageEnd))
+	broadcast    func(b *shimBroadcast, parent any, e *apmws.MessageStart) any // the parent to take
+	spread       func(b *shimBroadcast, e apmws.MessageEnd, next func(apmws.MessageEnd))
 	takeMessage  func() *shimMessage                                    // nil: a new one
 	parent       func(ctx context.Context, own *shimParent) *shimParent // nil: no span
 	spanStart    func(s *shimSpan, e *apmws.SpanStart)
@@ -183,6 +185,39 @@ func (m *shimMessage) End(e apmws.MessageEnd) {
 
 func (m *shimMessage) StartSpan(ctx context.Context, e apmws.SpanStart) (context.Context, apmws.ChildSpan) {
 	return m.startSpan(ctx, e)
+}
+
+// shimBroadcast is a broadcast of a shim.
+type shimBroadcast struct {
+	s     *shim
+	inner apmws.MessageSpan
+	start apmws.MessageStart
+}
+
+func (s *shim) StartBroadcast(ctx context.Context, parent any, e apmws.MessageStart) apmws.MessageSpan {
+	b := &shimBroadcast{s: s, start: e}
+	b.start.Attrs = slices.Clone(e.Attrs)
+	if s.broadcast != nil {
+		parent = s.broadcast(b, parent, &e)
+	}
+	switch p := parent.(type) {
+	case *shimConn:
+		parent = p.inner
+	case *shimMessage:
+		parent = p.inner
+	case *shimSpan:
+		parent = p.inner
+	}
+	b.inner = s.recorder.StartBroadcast(ctx, parent, e)
+	return b
+}
+
+func (b *shimBroadcast) End(e apmws.MessageEnd) {
+	if b.s.spread != nil {
+		b.s.spread(b, e, b.inner.End)
+		return
+	}
+	b.inner.End(e)
 }
 
 type shimSpan struct {
@@ -358,6 +393,14 @@ func (l limits) hooks() (h hooks) {
 			f(m, &e)
 		}
 		next(e)
+	}
+	// A broadcast is one more message.
+	h.broadcast = func(b *shimBroadcast, parent any, e *apmws.MessageStart) any {
+		h.messageStart(&shimMessage{start: b.start}, e)
+		return parent
+	}
+	h.spread = func(b *shimBroadcast, e apmws.MessageEnd, next func(apmws.MessageEnd)) {
+		h.messageEnd(&shimMessage{start: b.start}, e, next)
 	}
 	return h
 }

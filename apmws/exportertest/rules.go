@@ -80,5 +80,6 @@ func aloneRules() []rule {
 	return slices.Concat(
 		timeRules(), attributeRules(), contextRules(), mappingRules(), failureRules(), linkRules(),
 		samplingRules(), spanRules(), lateRules(), sharingRules(), identityRules(), lifecycleRules(), agentRules(),
+		broadcastRules(),
 	)
 }

@@ -18,6 +18,7 @@ const (
 	Event                 = "websocket.event" // connect, message, disconnect
 	ConnectionID          = "websocket.connection.id"
 	Route                 = "http.route"
+	Role                  = "websocket.role" // client, where this side has dialled; else absent
 	Subprotocol           = "websocket.subprotocol"
 	UserID                = "user.id"
 	StatusCode            = "http.response.status_code"
@@ -47,8 +48,11 @@ const (
 	MessageTraceID        = "websocket.message.trace_id" // of the trace context in a message, where the back end has no links
 	MessageSpanID         = "websocket.message.span_id"
 	RequestMethod         = "http.request.method" // of an outbound call
-	ServerAddress         = "server.address"      // the host of an outbound call
+	ServerAddress         = "server.address"      // the host of an outbound call, and that a Dialer has called
 	EventOutcome          = "event.outcome"
+	BroadcastRecipients   = "websocket.broadcast.recipients"
+	BroadcastFailed       = "websocket.broadcast.failed"
+	BroadcastSlowestWrite = "websocket.broadcast.slowest_write" // seconds
 	TelemetryDropExporter = "exporter"
 	TelemetryDropReason   = "reason"
 )
@@ -63,6 +67,8 @@ const (
 	MessagesHandled    = "websocket.messages.handled" // what MessageDuration counts, where a back end cannot tell by the histogram
 	PingsUnanswered    = "websocket.pings.unanswered"
 	WriteDuration      = "websocket.write.duration" // seconds
+	SendQueueMessages  = "websocket.send_queue.messages"
+	SendQueueDropped   = "websocket.send_queue.dropped"
 	OutboundCalls      = "websocket.outbound.calls"
 	TelemetryDropped   = "websocket.telemetry.dropped"
 )
@@ -72,7 +78,11 @@ const (
 	EventConnect    = "connect"
 	EventMessage    = "message"
 	EventDisconnect = "disconnect"
+	EventBroadcast  = "broadcast"
 )
+
+// RoleClient is the value of Role.
+const RoleClient = "client"
 
 // Other stands for a name outside its registered set.
 const Other = "_OTHER"

@@ -31,7 +31,7 @@ type connSpan struct {
 type handshake struct {
 	carrier
 	start   time.Time
-	request *http.Request
+	request *http.Request // nil: it is this side's own
 	outer   outer
 }
 
@@ -57,7 +57,7 @@ func (e *Exporter) StartConn(ctx context.Context, start apmws.ConnStart) (contex
 	c := &connSpan{exporter: e, connect: spanContext(tx), labels: newConnLabels(start.ID, start.Route, e.tags)}
 	c.link[0] = link(&c.connect)
 	h.setClient(start.Attrs)
-	tx.Context.SetHTTPRequest(h.request)
+	h.setRequest(&tx.Context)
 	if tx.Sampled() {
 		c.labels.set(&tx.Context, start.Attrs, inRequest)
 	}
@@ -69,6 +69,9 @@ func (e *Exporter) StartConn(ctx context.Context, start apmws.ConnStart) (contex
 // known of the real one: the agent would send the query, the cookies and most
 // headers of that.
 func syntheticRequest(info apmws.RequestInfo) *http.Request {
+	if info == (apmws.RequestInfo{}) {
+		return nil
+	}
 	r := &http.Request{
 		Method:     info.Method,
 		Host:       info.Host,
@@ -89,11 +92,18 @@ func syntheticRequest(info apmws.RequestInfo) *http.Request {
 	return r
 }
 
+// setRequest sets the context of the request. Elastic's is of requests that came in.
+func (h *handshake) setRequest(c *apm.Context) {
+	if h.request != nil {
+		c.SetHTTPRequest(h.request)
+	}
+}
+
 // setClient notes the client's address when that is known better than by the
 // socket. It reports whether it was.
 func (h *handshake) setClient(attrs []slog.Attr) bool {
 	for i := range attrs {
-		if inRequest(attrs[i].Key) {
+		if inRequest(attrs[i].Key) && h.request != nil {
 			h.request.RemoteAddr = attrs[i].Value.Resolve().String()
 			return true
 		}
@@ -116,7 +126,7 @@ func (c *connSpan) Opened(end apmws.OpenEnd) {
 	if end.Failure != nil {
 		err := c.exporter.newError(tx, end.Time, end.User, end.Failure)
 		clientKnown = h.setClient(end.Failure.Attrs) || clientKnown
-		err.Context.SetHTTPRequest(h.request)
+		h.setRequest(&err.Context)
 		if end.Status != 0 {
 			err.Context.SetHTTPStatusCode(end.Status)
 		}
@@ -125,7 +135,7 @@ func (c *connSpan) Opened(end apmws.OpenEnd) {
 	}
 	if tx.TransactionData != nil { // else the application has ended it
 		if clientKnown {
-			tx.Context.SetHTTPRequest(h.request)
+			h.setRequest(&tx.Context)
 		}
 		if end.Status != 0 {
 			tx.Context.SetHTTPStatusCode(end.Status)

@@ -113,6 +113,7 @@ type Exporter struct {
 	keys   contextKeys
 	tags   tagsField
 	rates  rateStates
+	none   connLabels // of what is of no connection
 
 	// turn is taken by whoever makes the tracer flush or report, since that
 	// knows only the last one who asked.
@@ -129,6 +130,7 @@ type Exporter struct {
 
 var (
 	_ apmws.Exporter      = (*Exporter)(nil)
+	_ apmws.Broadcaster   = (*Exporter)(nil)
 	_ apmws.LogCorrelator = (*Exporter)(nil)
 	_ apmws.Attacher      = (*Exporter)(nil)
 	_ apmws.Masker        = (*Exporter)(nil)
@@ -159,6 +161,7 @@ func New(tracer *apm.Tracer) *Exporter {
 		tracer: tracer,
 		keys:   findContextKeys(),
 		tags:   findTags(),
+		none:   newConnLabels("", "", -1),
 		turn:   make(chan struct{}, 1),
 		series: make(map[string]*series),
 	}

@@ -249,7 +249,7 @@ func TestShutdown(t *testing.T) {
 	conn := c.dial(t, nil)
 	say(t, conn, `{"type":"chat.say"}`, `{"type":"chat.say"}`)
 	c.hangUp(t, conn)
-	if err := c.agent.Shutdown(soon(t)); err != nil {
+	if err := e.Shutdown(soon(t)); err != nil { // not the agent's, which takes no connections any more
 		t.Fatal(err)
 	}
 	docs := i.documents(t)

@@ -1,7 +1,7 @@
 // Package livews is a live view of a process's WebSocket traffic, embedded in
-// the process itself: one page with the open connections, the latest
-// transactions with their spans, and the totals. It needs no back end and no
-// external asset.
+// the process itself: one page with the open connections, the outbound calls
+// by whose they are, the latest transactions with their spans, and the totals. It
+// needs no back end and no external asset.
 //
 //	live := livews.New(livews.Options{})
 //	agent := apmws.New(apmws.Options{Exporters: []apmws.Exporter{live}})
@@ -23,8 +23,9 @@
 // Memory is bounded whatever the traffic: the latest transactions, with older
 // failures for a while after they have left; a limited number of spans and
 // attributes in each; strings are cut. Nothing is sampled, so on a busy server
-// the latest transactions are those of the last moments. The totals are the
-// agent's exact counters.
+// the latest transactions are those of the last moments. The totals and the
+// counts of outbound calls are the agent's exact counters since its start; what
+// the last minute had the page reckons itself, from the answers that it has got.
 //
 // Spans are those of apmws: apmws.StartSpan and the sends of Conn.Write. What a
 // vendor's integration records goes to that vendor alone.

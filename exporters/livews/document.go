@@ -18,9 +18,16 @@ type Document struct {
 	Limits   Limits `json:"limits"`
 	Totals   Totals `json:"totals"`
 
+	// Drain says how far Agent.Shutdown is; absent until that is called.
+	Drain *Drain `json:"drain,omitempty"`
+
 	// Connections are the newest open ones, newest first; Totals.Active counts
 	// all.
 	Connections []Connection `json:"connections"`
+	// Calls are outbound HTTP requests by whose they are, most frequent first, at
+	// most 200 of CallsTotal.
+	Calls      []Calls `json:"calls"`
+	CallsTotal int     `json:"calls_total"`
 	// Running are transactions in progress, oldest first, at most 100 of
 	// RunningTotal.
 	Running      []Transaction `json:"running"`
@@ -76,6 +83,24 @@ type Dropped struct {
 	Count    int64  `json:"count"`
 }
 
+// Calls counts the outbound HTTP requests through apmws.Transport that belong
+// together, exactly, since the agent's start.
+type Calls struct {
+	Host  string `json:"host"` // without the port
+	Route string `json:"route"`
+	// Name is that of the message, or CONNECT in the handshake, or none.
+	Name  string `json:"name"`
+	Count int64  `json:"count"`
+}
+
+// Drain is an agent's shutdown.
+type Drain struct {
+	Open    int  `json:"open"`
+	Closed  int  `json:"closed"`  // since it began
+	CutOff  int  `json:"cut_off"` // of them
+	Drained bool `json:"drained"`
+}
+
 // Connection is an open connection.
 type Connection struct {
 	ID               string `json:"id"`
@@ -87,7 +112,8 @@ type Connection struct {
 	MessagesSent     int64  `json:"messages_sent"`
 	BytesReceived    int64  `json:"bytes_received"`
 	BytesSent        int64  `json:"bytes_sent"`
-	RTT              int64  `json:"rtt"` // of the last ping; 0 when unknown
+	MessagesQueued   int    `json:"messages_queued"` // that wait in the send queue
+	RTT              int64  `json:"rtt"`             // of the last ping; 0 when unknown
 }
 
 // Transaction is a handshake, a message or a connection's end.

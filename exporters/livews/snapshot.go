@@ -33,11 +33,17 @@ func (v *View) document(since uint64) *Document {
 		d.Transactions = append(d.Transactions, t.describe(t.seq))
 	}
 	agent := v.agent.Load()
-	d.Totals = totals(agent)
+	var stats apmws.Stats
 	if agent != nil {
 		d.Attached = true
+		stats = agent.Stats()
 		d.Connections = newest(agent.Connections(), v.opts.Connections)
 	}
+	d.Totals = totals(&stats)
+	if x := stats.Drain; x != nil {
+		d.Drain = &Drain{Open: x.Open, Closed: x.Closed, CutOff: x.CutOff, Drained: x.Drained}
+	}
+	d.Calls, d.CallsTotal = calls(&stats)
 	return d
 }
 
@@ -50,6 +56,7 @@ func newest(infos []apmws.ConnInfo, n int) []Connection {
 			ID: c.ID, User: cut(c.User, maxText), Route: c.Route, Peer: cut(whereFrom(c), maxText), Opened: c.Opened.UnixMilli(),
 			MessagesReceived: c.MessagesReceived, MessagesSent: c.MessagesSent,
 			BytesReceived: c.BytesReceived, BytesSent: c.BytesSent, RTT: int64(c.PingRTT),
+			MessagesQueued: c.MessagesQueued,
 		})
 	}
 	return list
@@ -64,13 +71,9 @@ func whereFrom(c apmws.ConnInfo) string {
 	return c.Client
 }
 
-// totals adds the routes up. A nil agent has none.
-func totals(agent *apmws.Agent) Totals {
+// totals adds the routes up.
+func totals(stats *apmws.Stats) Totals {
 	t := Totals{RefusedBy: []Refused{}, ClosedBy: []Closed{}, DroppedBy: []Dropped{}}
-	if agent == nil {
-		return t
-	}
-	stats := agent.Stats()
 	for _, r := range stats.Routes {
 		t.Active += r.ConnectionsActive
 		t.Opened += r.ConnectionsOpened

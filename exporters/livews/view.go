@@ -41,6 +41,7 @@ type View struct {
 
 var (
 	_ apmws.Exporter    = (*View)(nil)
+	_ apmws.Broadcaster = (*View)(nil)
 	_ apmws.Attacher    = (*View)(nil)
 	_ apmws.SpanStarter = (*connection)(nil)
 	_ apmws.SpanStarter = (*transaction)(nil)

@@ -17,6 +17,7 @@ type Exporter struct {
 	options []newrelic.TraceOption
 	keys    contextKeys
 	handoff handoff
+	none    connValues // of what is of no connection
 
 	// What the application has configured. The agent writes an error line for
 	// each call of a part of its API that is switched off.
@@ -45,6 +46,7 @@ type Exporter struct {
 
 var (
 	_ apmws.Exporter      = (*Exporter)(nil)
+	_ apmws.Broadcaster   = (*Exporter)(nil)
 	_ apmws.Attacher      = (*Exporter)(nil)
 	_ apmws.Masker        = (*Exporter)(nil)
 	_ apmws.LogCorrelator = (*Exporter)(nil)
@@ -59,6 +61,7 @@ var (
 func New(app *newrelic.Application) *Exporter {
 	e := &Exporter{
 		keys:     findContextKeys(),
+		none:     newConnValues("", "", apmws.SpanContext{}),
 		interval: reportInterval,
 		reported: make(map[string]int64),
 		known:    make(map[string]bool),

@@ -46,13 +46,19 @@ func (c *connSpan) StartMessage(ctx context.Context, start apmws.MessageStart) (
 		own.AddAttribute(semconv.MessageTraceID, start.Remote.TraceIDString())
 		own.AddAttribute(semconv.MessageSpanID, start.Remote.SpanIDString())
 	}
+	m.setWeight(&start)
+	return m.context(), m
+}
+
+// setWeight says how many messages this one stands for, unless it is one.
+func (m *messageSpan) setWeight(start *apmws.MessageStart) {
+	own := ownAttributes{&m.transaction}
 	switch {
 	case start.Late:
 		own.AddAttribute(semconv.SamplingWeight, 0.0)
 	case start.Sampled && start.Weight != 1:
 		setFloat(own, semconv.SamplingWeight, start.Weight)
 	}
-	return m.context(), m
 }
 
 // End implements apmws.MessageSpan.

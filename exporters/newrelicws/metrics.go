@@ -123,6 +123,10 @@ func (e *Exporter) metricName(m *apmws.Metric) (name string, base bool) {
 		return "WebSocket/Bytes/Sent", true
 	case semconv.PingsUnanswered:
 		return "WebSocket/Pings/Unanswered", true
+	case semconv.SendQueueMessages:
+		return "WebSocket/SendQueue/Messages", true
+	case semconv.SendQueueDropped:
+		return "WebSocket/SendQueue/Dropped", true
 	case semconv.OutboundCalls:
 		return e.callName(label(m, semconv.ServerAddress), label(m, semconv.MessageName)), false
 	case semconv.TelemetryDropped:

@@ -24,6 +24,7 @@ func TestMetricNames(t *testing.T) {
 			Refused:          []apmws.RefusedStats{{Status: 401, Reason: "unauthenticated", Count: n}, {Reason: "upgrade_failed", Count: 1}},
 			Closed:           []apmws.ClosedStats{{Cause: "normal", Count: n}},
 			MessagesReceived: 3 * n, MessagesSent: 4 * n, BytesReceived: 5 * n, BytesSent: 6 * n,
+			SendQueueMessages: 8 * n, SendQueueDropped: 9 * n,
 			Messages: []apmws.MessageStats{{Name: "chat.say", Outcome: "success", Duration: histogramOf(uint64(7 * n))}},
 		}
 	}
@@ -37,12 +38,13 @@ func TestMetricNames(t *testing.T) {
 		"Connections/Active": 11, "Connections/Opened": 17, "Connections/Refused/unauthenticated": 11,
 		"Connections/Refused/upgrade_failed": 2, "Connections/Closed/normal": 11,
 		"Messages/Received": 33, "Messages/Sent": 44, "Bytes/Received": 55, "Bytes/Sent": 66, "Pings/Unanswered": 0,
+		"SendQueue/Messages": 88, "SendQueue/Dropped": 99,
 		"Messages/Handled/chat.say/success": 77, "Telemetry/Dropped/newrelicws/queue_full": 8,
 	}
 	got := make(map[string]float64)
 	for _, s := range e.samples(stats) {
 		got[strings.TrimPrefix(s.name, "WebSocket/")] = s.value
-		if s.counter == (s.name == "WebSocket/Connections/Active") {
+		if gauge := s.name == "WebSocket/Connections/Active" || s.name == "WebSocket/SendQueue/Messages"; s.counter == gauge {
 			t.Errorf("%s: counter %v", s.name, s.counter)
 		}
 	}
@@ -152,7 +154,7 @@ func TestMetricsEndToEnd(t *testing.T) {
 		}
 		return handled == 3
 	})
-	if err := c.agent.Shutdown(soon(t)); err != nil {
+	if err := c.agent.Flush(soon(t)); err != nil { // Shutdown would close the second first
 		t.Fatal(err)
 	}
 	h := collector.harvest(t, app)

@@ -97,8 +97,8 @@ func TestScrapeIsBounded(t *testing.T) {
 			}
 		}
 	}
-	// Seven counters and gauges; 17 bounds, and 21 of the duration of connections.
-	if want := routes * (7 + 2*(17+3) + 21 + 3 + 2*names*(17+3)); lines != want {
+	// Nine counters and gauges; 17 bounds, and 21 of the duration of connections.
+	if want := routes * (9 + 2*(17+3) + 21 + 3 + 2*names*(17+3)); lines != want {
 		t.Errorf("%d series, want %d", lines, want)
 	}
 	h := page(c)

@@ -71,6 +71,10 @@ func helpOf(name string) string {
 		return "Time from a WebSocket ping to its pong."
 	case semconv.PingsUnanswered:
 		return "WebSocket pings sent for which no pong came."
+	case semconv.SendQueueMessages:
+		return "WebSocket messages that wait in send queues."
+	case semconv.SendQueueDropped:
+		return "WebSocket messages that send queues gave up."
 	case semconv.WriteDuration:
 		return "Time blocked in writes to WebSocket peers."
 	case semconv.OutboundCalls:

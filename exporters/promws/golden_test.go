@@ -41,7 +41,8 @@ func scripted() apmws.Stats {
 				},
 				MessagesReceived: 1 << 40, MessagesSent: 12,
 				BytesReceived: 1<<53 - 1, BytesSent: 0,
-				PingsUnanswered: 2,
+				PingsUnanswered:   2,
+				SendQueueMessages: 3, SendQueueDropped: 4,
 				ConnectionDuration: took(
 					apmws.Bucket{Lower: time.Microsecond << 16, Upper: time.Microsecond << 16 / 4 * 5, Count: 3},
 					apmws.Bucket{Lower: time.Microsecond << 36 / 4 * 7, Upper: time.Microsecond << 37, Count: 2},

@@ -89,7 +89,7 @@ type attribute struct {
 }
 
 // kinds of documents that attributes are on.
-var kinds = []string{"connect", "message", "disconnect", "spans", "send", "calls", "errors"}
+var kinds = []string{"connect", "message", "disconnect", "broadcast", "spans", "send", "calls", "errors"}
 
 // attributes are those of a table. The Elastic field, if there is one, is in the
 // fourth column.

@@ -23,9 +23,9 @@ func set(values ...string) map[string]bool {
 }
 
 // pattern makes a regular expression of a name on the page, in which <…> stands for
-// anything, <route> for what begins with a slash, <method> for one of HTTP.
+// anything, <route> for what begins with a slash or is a name, <method> for one of HTTP.
 func pattern(name string) *regexp.Regexp {
-	name = strings.NewReplacer("<route>", "/.*", "<method>", "[A-Z_]+").Replace(regexp.QuoteMeta(name))
+	name = strings.NewReplacer("<route>", "[a-z/].*", "<method>", "[A-Z_]+").Replace(regexp.QuoteMeta(name))
 	return regexp.MustCompile("^" + placeholder.ReplaceAllString(name, ".+") + "$")
 }
 
@@ -37,13 +37,14 @@ func TestContractTransactions(t *testing.T) {
 	r, page := recorded(t, setup{}), readContractPage(t)
 	rows := map[string][]string{}
 	for _, row := range page.rows(t, "Transactions") {
-		event := map[string]string{"handshake": "connect", "message": "message", "end": "disconnect"}[row[0]]
+		event := map[string]string{"handshake": "connect", "message": "message", "broadcast": "broadcast", "end": "disconnect"}[row[0]]
 		rows[event] = row
 	}
 	// No program can read these. They are what is checked below.
 	for event, rule := range map[string]string{
-		"connect":    "failure for 5xx, `none`, a handler's error or panic; else success",
+		"connect":    "failure for 5xx, `none`, a handler's error or panic, and whatever a `Dialer` gets but a connection; else success",
 		"message":    "failure unless `ok`",
+		"broadcast":  "failure for `error`; else success",
 		"disconnect": `failure for causes marked \*, unknown for those marked ~, else success`,
 	} {
 		if rows[event] == nil || rows[event][5] != rule {
@@ -54,7 +55,7 @@ func TestContractTransactions(t *testing.T) {
 	for _, c := range r.Story.Connections {
 		failed[c.ID] = c.Name == "Oz" // whose Connect hook fails
 	}
-	seen := map[string]map[string]bool{"connect": {}, "message": {}, "disconnect": {}}
+	seen := map[string]map[string]bool{"connect": {}, "message": {}, "broadcast": {}, "disconnect": {}}
 	elastic := map[string]intake.Document{}
 	for _, d := range r.Documents {
 		if d.Text("processor.event") != "transaction" {
@@ -80,6 +81,10 @@ func TestContractTransactions(t *testing.T) {
 			if result != "ok" {
 				want = apmws.OutcomeFailure
 			}
+		case "broadcast":
+			if result == "error" {
+				want = apmws.OutcomeFailure
+			}
 		case "disconnect":
 			want = apmws.CloseCause(d.Text("labels.websocket_close_cause")).Outcome()
 			if result != d.Text("labels.websocket_close_cause") {
@@ -91,8 +96,10 @@ func TestContractTransactions(t *testing.T) {
 		}
 		elastic[d.Text("labels.websocket_connection_id")+d.Text("transaction.name")+result] = d
 	}
-	if want := set(names(rows["message"][4])...); !maps.Equal(seen["message"], want) {
-		t.Errorf("messages have the results %v, want %v", seen["message"], want)
+	for _, event := range []string{"message", "broadcast"} {
+		if want := set(names(rows[event][4])...); !maps.Equal(seen[event], want) {
+			t.Errorf("transactions %s have the results %v, want %v", event, seen[event], want)
+		}
 	}
 	handshake := names(rows["connect"][4])
 	for result := range seen["connect"] {
@@ -160,7 +167,7 @@ func TestContractSpans(t *testing.T) {
 			t.Errorf("there is no span %s", row[0])
 		}
 	}
-	for _, made := range []string{"authenticate", "upgrade", "send <name>", "<method> <host>"} {
+	for _, made := range []string{"authenticate", "upgrade", "dial", "send <name>", "<method> <host>"} {
 		if !slices.ContainsFunc(rows, func(row []string) bool { return row[0] == "`"+made+"`" }) {
 			t.Errorf("the page does not have the span %s", made)
 		}

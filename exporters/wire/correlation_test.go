@@ -38,6 +38,9 @@ func (r *Recording) newRelicTransactions() map[[2]string]identified {
 	for _, tx := range r.Harvest.Transactions {
 		kind, _, _ := strings.Cut(strings.TrimPrefix(tx.Name(), newRelicPrefix), "/")
 		span := text(roots[text(tx.Intrinsics["guid"])].Intrinsics["guid"])
+		if span == "" && strings.HasPrefix(shortName(tx.Name()), "broadcast ") {
+			continue // it is in the trace of the message that it is below, and lines are that one's
+		}
 		all[[2]string{text(tx.Intrinsics["traceId"]), span}] = identified{
 			text(tx.User["websocket.connection.id"]), shortName(tx.Name()), strings.TrimSuffix(kind, "Kept"),
 		}
@@ -78,6 +81,22 @@ func unrecorded(story *life.Story, line life.Line) bool {
 	})
 }
 
+// ofTheAgent are the actions of lines that are the agent's own: of no connection, and
+// with no id.
+var ofTheAgent = []string{"websocket-draining", "websocket-drained"}
+
+// isOfTheAgent reports whether a line is, and fails where such a line has an id.
+func isOfTheAgent(t *testing.T, line life.Line) bool {
+	t.Helper()
+	if !slices.Contains(ofTheAgent, line.Str("event.action")) {
+		return false
+	}
+	if fields := ids(line); len(fields) != 0 || line[lineConnection] != nil {
+		t.Errorf("a line of the agent's has %q, and the connection %v: %v", fields, line[lineConnection], line)
+	}
+	return true
+}
+
 // expectation is by which fields lines point to the transactions of a back end.
 type expectation struct {
 	vendor       string
@@ -91,6 +110,9 @@ func checkLines(t *testing.T, r *Recording, expected ...expectation) {
 	t.Helper()
 	own, all, without := 0, 0, 0
 	for _, line := range r.Story.Lines {
+		if isOfTheAgent(t, line) {
+			continue
+		}
 		if line[lineConnection] == nil {
 			t.Errorf("a line is about no connection: %v", line)
 			continue
@@ -245,6 +267,9 @@ func checkUnsampled(t *testing.T, r *Recording, elastic, newRelic *expectation) 
 	t.Helper()
 	kept, leftOut := 0, 0
 	for _, line := range r.Story.Lines {
+		if isOfTheAgent(t, line) {
+			continue
+		}
 		if r.Story.NameOf(line.Str(lineConnection)) == "" {
 			t.Errorf("a line has not the id of its connection: %v", line)
 		}

@@ -75,6 +75,10 @@ func (s *symbols) elastic(d document) document {
 			}
 		case "numeric_labels.websocket_connection_duration", "numeric_labels.websocket_ping_rtt":
 			value = "<time>"
+		case "numeric_labels.websocket_broadcast_slowest_write":
+			if value != 0.0 {
+				value = "<time>"
+			}
 		}
 		n[field] = s.value(field, value)
 	}
@@ -130,7 +134,7 @@ func (d document) add(metric string, value any) {
 	case map[string]any: // a histogram
 		d.sum("number of values", value["counts"])
 	case float64:
-		if metric != "websocket.connections.active" {
+		if metric != "websocket.connections.active" && metric != "websocket.send_queue.messages" {
 			d.sum("sum", []any{value})
 			return
 		}

@@ -92,8 +92,13 @@ func (s *symbols) newRelic(d document) document {
 	for field, value := range d {
 		switch field {
 		case "intrinsic timestamp", "intrinsic duration", "intrinsic totalTime", "intrinsic externalDuration",
-			"intrinsic databaseDuration", "websocket.connection.duration", "websocket.ping.rtt", "websocket.message.duration":
+			"intrinsic databaseDuration", "websocket.connection.duration", "websocket.ping.rtt", "websocket.message.duration",
+			"agent parent.transportDuration", "intrinsic parent.transportDuration":
 			value = "<time>"
+		case "websocket.broadcast.slowest_write":
+			if value != 0.0 {
+				value = "<time>"
+			}
 		case "intrinsic priority":
 			value = "<random>"
 		case "agent peer.address", "agent peer.hostname":
@@ -121,7 +126,7 @@ func (r *Recording) newRelicMetrics() (all []document) {
 			d["scope"] = m.Scope
 		}
 		switch {
-		case m.Name == "Custom/WebSocket/Connections/Active":
+		case m.Name == "Custom/WebSocket/Connections/Active", m.Name == "Custom/WebSocket/SendQueue/Messages":
 			d["least"], d["most"] = v.Min, v.Max
 		case strings.HasPrefix(m.Name, "Custom/WebSocket/"):
 			d["sum"] = v.Total

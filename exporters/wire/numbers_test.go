@@ -108,6 +108,8 @@ func told(story *life.Story) map[string]float64 {
 		add(c.BytesSent, semconv.BytesSent, route...)
 		add(c.PingsAnswered, semconv.PingRTT, route...)
 		add(c.PingsUnanswered, semconv.PingsUnanswered, route...)
+		add(0, semconv.SendQueueMessages, route...)
+		add(c.QueueDropped, semconv.SendQueueDropped, route...)
 	}
 	for _, r := range story.Refusals {
 		status := semconv.None
@@ -190,6 +192,10 @@ func inNewRelic(m *apmws.Metric) string {
 		return "Bytes/Sent"
 	case semconv.PingsUnanswered:
 		return "Pings/Unanswered"
+	case semconv.SendQueueMessages:
+		return "SendQueue/Messages"
+	case semconv.SendQueueDropped:
+		return "SendQueue/Dropped"
 	case semconv.OutboundCalls:
 		return "Calls/" + labels[semconv.ServerAddress] + "/" + labels[semconv.MessageName]
 	case semconv.TelemetryDropped:

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -38,7 +39,7 @@ func TestRecordAtTheSameTime(t *testing.T) {
 				t.Errorf("%s has %d transactions", vendor, len(transactions))
 			}
 			for _, tx := range transactions {
-				if r.Story.NameOf(tx.connection) == "" {
+				if r.Story.NameOf(tx.connection) == "" && !(tx.connection == "" && strings.HasPrefix(tx.name, "broadcast ")) {
 					t.Errorf("%s has a transaction of another life: %+v", vendor, tx)
 				}
 			}

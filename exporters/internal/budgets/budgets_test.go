@@ -101,11 +101,27 @@ func TestQuick(t *testing.T) {
 			"Agent.Handler, after a message, beyond plain",
 			"Agent.Endpoint, after a message",
 		},
+		{
+			"the schedule: heap",
+			"a ping each 10ms, and its pong, by a loop over plain connections: CPU",
+			"a ping each 10ms, and its pong, by heartbeats, beyond that",
+			"a ping each 100ms, and its pong, by a loop over plain connections: CPU",
+			"a ping each 100ms, and its pong, by heartbeats, beyond that",
+		},
+		{
+			"WritePreparedMessage to plain connections",
+			"the tap, beyond that",
+			"Broadcast, beyond WritePreparedMessage to the same connections",
+			"Broadcast, beyond WritePreparedMessage to plain connections",
+			"Broadcast: allocations",
+			"Broadcast to connections with a send queue: the caller's time",
+			"Broadcast to connections with a send queue: allocations",
+		},
 	}
-	for i, budget := range budgets {
-		t.Run(strconv.Itoa(i+1), func(t *testing.T) {
+	for i, b := range budgets {
+		t.Run(strconv.Itoa(b.number), func(t *testing.T) {
 			t.Parallel()
-			table, err := budget(t.Context(), quickSettings())
+			table, err := b.measure(t.Context(), quickSettings())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -240,7 +256,7 @@ func TestChildFailures(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	var out, messages bytes.Buffer
-	for _, args := range [][]string{{"-budget", "5"}, {"-budget", "-1"}, {"-budget", "1", "more"}, {"-unknown"}} {
+	for _, args := range [][]string{{"-budget", "7"}, {"-budget", "-1"}, {"-budget", "1", "more"}, {"-unknown"}} {
 		if err := run(t.Context(), args, &out, &messages); err == nil {
 			t.Errorf("%q is taken", args)
 		}

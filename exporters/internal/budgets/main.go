@@ -1,6 +1,6 @@
 // The budgets command prints what apmws costs, beside its budgets: the time and
 // the allocations of a message, the throughput and the CPU time of an echo
-// server, the memory of an idle connection.
+// server, the memory of an idle connection, the cost of its heartbeat and of a broadcast.
 //
 //	go run ./exporters/internal/budgets
 //	go run ./exporters/internal/budgets -budget 2 -rounds 31
@@ -42,14 +42,17 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// budgets measure, in order.
-var budgets = [...]func(context.Context, settings) (*table, error){budget1, budget2, budget3, budget4}
+// budgets are measured in order. Their numbers are those of the project.
+var budgets = [...]struct {
+	number  int
+	measure func(context.Context, settings) (*table, error)
+}{{1, budget1}, {2, budget2}, {3, budget3}, {4, budget4}, {5, budget5}, {6, budget6}}
 
 // run is main in the parent. The tables go to out.
 func run(ctx context.Context, args []string, out, messages io.Writer) error {
 	flags := flag.NewFlagSet("budgets", flag.ContinueOnError)
 	flags.SetOutput(messages)
-	only := flags.Int("budget", 0, "the `number` of one budget, 1 to 4; 0 for all")
+	only := flags.Int("budget", 0, "the `number` of one budget, 1 to 6; 0 for all")
 	quick := flags.Bool("quick", false, "show that everything works; the figures mean nothing")
 	rounds := flags.Int("rounds", 0, "compare that often; 0 for the default")
 	profiles := flags.String("profiles", "", "`directory` for CPU profiles of the servers")
@@ -64,21 +67,25 @@ func run(ctx context.Context, args []string, out, messages io.Writer) error {
 		s.rounds = *rounds
 	}
 	s.profiles = *profiles
-	if *only < 0 || *only > len(budgets) || flags.NArg() > 0 {
-		flags.Usage()
-		return errors.New("there are budgets 1 to 4")
-	}
 	var failed []error
-	for i, budget := range budgets {
-		if *only != 0 && *only != i+1 {
+	known := *only == 0
+	for _, b := range budgets {
+		known = known || *only == b.number
+	}
+	if !known || flags.NArg() > 0 {
+		flags.Usage()
+		return errors.New("there are budgets 1 to 6")
+	}
+	for _, b := range budgets {
+		if *only != 0 && *only != b.number {
 			continue
 		}
-		t, err := budget(ctx, s)
+		t, err := b.measure(ctx, s)
 		if err == nil {
 			err = t.print(out)
 		}
 		if err != nil {
-			failed = append(failed, fmt.Errorf("budget %d: %w", i+1, err))
+			failed = append(failed, fmt.Errorf("budget %d: %w", b.number, err))
 		}
 	}
 	return errors.Join(failed...)

@@ -58,9 +58,8 @@ func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
 }
 
-// overMemory upgrades a connection that brings so many messages of that size in
-// bytes, and runs loop on it.
-func overMemory(wrap func(http.Handler) http.Handler, count, size int, loop func(context.Context, *websocket.Conn)) error {
+// handshake is a client's.
+func handshake() *http.Request {
 	r := httptest.NewRequest(http.MethodGet, route, nil)
 	for name, value := range map[string]string{
 		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-Websocket-Version": "13",
@@ -68,9 +67,15 @@ func overMemory(wrap func(http.Handler) http.Handler, count, size int, loop func
 	} {
 		r.Header.Set(name, value)
 	}
+	return r
+}
+
+// overMemory upgrades a connection that brings so many messages of that size in
+// bytes, and runs loop on it.
+func overMemory(wrap func(http.Handler) http.Handler, count, size int, loop func(context.Context, *websocket.Conn)) error {
 	conn := &memConn{frame: clientFrame(textOf(size, 1)), n: count}
 	w := hijackable{httptest.NewRecorder(), conn}
-	wrap(upgrading(loop)).ServeHTTP(w, r)
+	wrap(upgrading(loop)).ServeHTTP(w, handshake())
 	if conn.n > 0 || len(conn.rest) > 0 {
 		return errors.New("the loop ended early")
 	}
@@ -117,6 +122,11 @@ type nopExporter struct{}
 // StartConn implements apmws.Exporter.
 func (nopExporter) StartConn(ctx context.Context, _ apmws.ConnStart) (context.Context, apmws.ConnSpan) {
 	return ctx, nopSpan{}
+}
+
+// StartBroadcast implements apmws.Broadcaster.
+func (nopExporter) StartBroadcast(context.Context, any, apmws.MessageStart) apmws.MessageSpan {
+	return nopMessage{}
 }
 
 type nopSpan struct{}

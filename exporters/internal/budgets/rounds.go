@@ -16,16 +16,17 @@ type settings struct {
 	exchanges   int           // of each connection in a round
 	burst       time.Duration // how long a load of a fixed rate lasts
 	idle        int           // connections whose memory is measured
+	beat        time.Duration // between the pings of a connection
 	profiles    string        // directory for profiles, or empty
 }
 
 func usualSettings() settings {
-	return settings{rounds: 60, loop: 50_000, connections: 50, exchanges: 150, burst: 5 * time.Second, idle: 10_000}
+	return settings{rounds: 60, loop: 50_000, connections: 50, exchanges: 150, burst: 5 * time.Second, idle: 10_000, beat: 3 * time.Second}
 }
 
 // quickSettings show that everything works, and nothing else.
 func quickSettings() settings {
-	return settings{rounds: 2, loop: 500, connections: 10, exchanges: 100, burst: 25 * time.Millisecond, idle: 400}
+	return settings{rounds: 2, loop: 500, connections: 10, exchanges: 100, burst: 25 * time.Millisecond, idle: 400, beat: 10 * time.Millisecond}
 }
 
 // loopCost is what a message costs a variant, in each round.

@@ -40,7 +40,8 @@ function update({ row, cells, button }, c, now, selected) {
   setText(cells.age, age(now - c.opened));
   setText(cells.received, count(c.messages_received));
   setText(cells["received-bytes"], bytes(c.bytes_received));
-  setText(cells.sent, count(c.messages_sent));
+  setText(cells.sent, count(c.messages_sent) + (c.messages_queued ? ` + ${count(c.messages_queued)} queued` : ""));
+  setTitle(cells.sent, c.messages_queued ? `${plural(c.messages_queued, "message")} more in the send queue` : "");
   setText(cells["sent-bytes"], bytes(c.bytes_sent));
   setText(cells.rtt, c.rtt ? duration(c.rtt) : "–");
   row.classList.toggle("selected", selected);

@@ -3,6 +3,7 @@
 
 import { setText } from "./dom.js";
 import { clock } from "./format.js";
+import { forgetCalls, learnCalls, showCalls } from "./calls.js";
 import { showConnections } from "./connections.js";
 import { forgetTransactions, idOf, learn, reveal, showTransactions, toggle } from "./transactions.js";
 import { forgetRates, ratesBetween, showTotals } from "./totals.js";
@@ -32,9 +33,20 @@ function render() {
   controls.selection.hidden = !view.connection;
   setText(controls.selection, `connection ${view.connection} ×`);
   controls.selection.setAttribute("aria-label", `Stop showing only connection ${view.connection}`);
+  showDrain(view.data.drain);
   showTotals(view.data, view.rates);
   showConnections(view.data, f);
+  showCalls(view.data, f);
   showTransactions(view.data, f);
+}
+
+/** showDrain tells how far a shutdown is. */
+function showDrain(drain) {
+  byId("draining").hidden = !drain;
+  if (!drain) return;
+  const cut = drain.cut_off ? `, ${drain.cut_off} of them cut off` : "";
+  const what = drain.drained ? "Drained" : "Draining";
+  setText(byId("draining"), `${what}: ${drain.closed} of ${drain.open + drain.closed} closed${cut}`);
 }
 
 function setState(state, text) {
@@ -48,6 +60,7 @@ function accept(data) {
   view.rates = ratesBetween(view.data, data);
   view.data = data;
   learn(data);
+  learnCalls(data);
   setState("live", "Live");
   document.title = `${data.totals.active} open · WebSocket live view`;
   render();
@@ -80,6 +93,7 @@ async function poll() {
     if (view.data && view.data.instance !== data.instance) {
       // Another process: what it said about changes since then means nothing.
       forgetTransactions();
+      forgetCalls();
       forgetRates();
       view.data = null;
       wait = 0;

@@ -131,13 +131,16 @@ function update(r, t, data) {
 function updateCells({ row, cells, button }, t, data) {
   row.dataset.type = t.type;
   row.dataset.outcome = t.outcome || "running";
+  row.dataset.partial = t.result === "partial";
   row.dataset.refused = t.type === "Connection" && t.duration !== null && t.result !== "HTTP 1xx";
   setText(cells.time, clock(t.start));
   setTitle(cells.time, new Date(t.start).toISOString());
   setText(cells.type, t.type);
   setText(button, t.name);
   setTitle(button, t.name);
-  if (!cells.connection.firstChild) {
+  if (!cells.connection.firstChild && !t.connection) {
+    cells.connection.append("–"); // a broadcast
+  } else if (!cells.connection.firstChild) {
     const id = el("button", { type: "button", class: "id", "data-select": t.connection }, t.connection);
     setTitle(id, "Show only this connection");
     cells.connection.append(id);
@@ -171,7 +174,9 @@ function summary(t) {
     default:
       parts.push(a["websocket.message.raw_name"] && `“${a["websocket.message.raw_name"]}”`,
         a["websocket.message.type"],
-        a["websocket.message.length"] !== undefined && bytes(a["websocket.message.length"]));
+        a["websocket.message.length"] !== undefined && bytes(a["websocket.message.length"]),
+        a["websocket.broadcast.recipients"] !== undefined && `to ${count(a["websocket.broadcast.recipients"])}`,
+        a["websocket.broadcast.failed"] > 0 && `${count(a["websocket.broadcast.failed"])} failed`);
   }
   const spans = t.spans.length + t.spans_dropped;
   if (spans > 0) parts.push(plural(spans, "span"));

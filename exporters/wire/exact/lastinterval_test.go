@@ -40,6 +40,19 @@ func (x *trial) talkers(t testing.TB) *talkers {
 	return all
 }
 
+// listen reads until the connections end, and so answers close frames.
+func (all *talkers) listen() {
+	for _, conn := range all.conns {
+		go func() {
+			for {
+				if _, _, err := conn.ReadMessage(); err != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
 // say says so many messages on each connection, hears the answers, and waits until
 // the agent has counted all of it: an answer may be here before it is counted there.
 func (all *talkers) say(ctx context.Context, t testing.TB, times int) {
@@ -84,7 +97,7 @@ func (x *trial) compareAll(t testing.TB, stats *apmws.Stats) {
 
 // TestLastInterval: what has happened since the last report is reported before the
 // flush at shutdown, whether there has never been a report, or there is one under
-// way at all times; connections that are still open are.
+// way at all times; so are the ends of the connections that Shutdown closes.
 func TestLastInterval(t *testing.T) {
 	for _, interval := range []string{"0s", "1ms"} {
 		t.Run("reports each "+interval, func(t *testing.T) {
@@ -100,10 +113,15 @@ func TestLastInterval(t *testing.T) {
 					}
 				}
 				all.say(ctx, t, 1+i%3)
+				all.listen()
 				stats := x.shutDown(ctx, t)
 				x.compareAll(t, &stats)
-				if active := x.collector.seen()["Custom/WebSocket/Connections/Active"]; active[4] != float64(len(routes)) {
+				posted := x.collector.seen()
+				if active := posted["Custom/WebSocket/Connections/Active"]; active[0] == 0 || active[3] != 0 { // the least
 					t.Errorf("New Relic: active connections %v", active)
+				}
+				if drained := posted["Custom/WebSocket/Connections/Closed/drain"]; drained[1] != float64(len(routes)) {
+					t.Errorf("New Relic: drained connections %v", drained)
 				}
 				accepted, _, _ := x.meter.seen(t)
 				if got := accepted.sum(semconv.MessagesReceived); got != float64(all.said) || got == 0 {
@@ -224,6 +242,7 @@ func TestShutdownDuringReport(t *testing.T) {
 	reporting.Go(func() { x.tracer.SendMetrics(ctx.Done()) })
 	x.await(ctx, t, 1)
 	all.say(ctx, t, 2) // is not in it
+	all.listen()
 	x.shutDown(ctx, t)
 	for range 10 {
 		close(x.gate())
@@ -247,6 +266,7 @@ func TestShutdownBetweenReports(t *testing.T) {
 	all.say(ctx, t, 2)
 	answer := make(chan struct{})
 	x.meter.hold(answer)
+	all.listen()
 	x.shutDown(ctx, t)
 	second := x.gate()
 	close(first)
@@ -260,12 +280,12 @@ func TestShutdownBetweenReports(t *testing.T) {
 	x.compare(t)
 }
 
-// TestShutdownWhileConnectionsEnd: what ends while the agent is being shut down is in
-// the last report or in none; that is right in itself.
+// TestShutdownWhileConnectionsEnd: what ends while the agent is being shut down, by
+// itself or by that, is in the last report.
 func TestShutdownWhileConnectionsEnd(t *testing.T) {
 	t.Setenv("ELASTIC_APM_METRICS_INTERVAL", "5ms")
 	ctx := within(t, time.Minute)
-	some := false // of the connections were in the last report, and some not
+	some := false // of the connections ended by themselves, and some did not
 	for i := 0; i < 6 || !some && ctx.Err() == nil; i++ {
 		x := newTrial(t, nil, false)
 		const groups = 20
@@ -296,7 +316,7 @@ func TestShutdownWhileConnectionsEnd(t *testing.T) {
 		accepted, _, _ := x.meter.seen(t)
 		wantBetween(t, "Elastic", accepted, totalsOf(&before), totalsOf(&after))
 		for _, route := range routes {
-			opened, closed := 0.0, 0.0
+			opened, closed, drained := 0.0, 0.0, 0.0
 			for key, n := range accepted.sums {
 				if !strings.Contains(key, "http_route="+route) {
 					continue
@@ -306,18 +326,21 @@ func TestShutdownWhileConnectionsEnd(t *testing.T) {
 					opened += n
 				case strings.HasPrefix(key, semconv.ConnectionsClosed):
 					closed += n
+					if strings.Contains(key, string(apmws.CauseDrain)) {
+						drained += n
+					}
 				}
 			}
 			active := accepted.last[seriesKey(semconv.ConnectionsActive, [][2]string{{semconv.Route, route}})]
-			if opened != groups || opened-closed != active {
+			if opened != groups || closed != groups || active != 0 {
 				t.Errorf("Elastic: %s: %v opened, %v closed, %v active", route, opened, closed, active)
 			}
-			some = some || closed > 0 && active > 0
+			some = some || drained > 0 && drained < closed
 		}
 		posted := x.collector.seen()
 		opened := posted["Custom/WebSocket/Connections/Opened"][1]
-		closed := posted["Custom/WebSocket/Connections/Closed/read_error"][1]
-		if active := posted["Custom/WebSocket/Connections/Active"]; opened != groups*float64(len(routes)) || active[0] == 1 && opened-closed != active[1] {
+		closed := posted["Custom/WebSocket/Connections/Closed/read_error"][1] + posted["Custom/WebSocket/Connections/Closed/drain"][1]
+		if active := posted["Custom/WebSocket/Connections/Active"]; opened != groups*float64(len(routes)) || closed != opened || active[0] == 0 || active[3] != 0 {
 			t.Errorf("New Relic: %v opened, %v closed, %v active", opened, closed, active)
 		}
 		if t.Failed() {

@@ -71,6 +71,7 @@ func handlerOf(agent *apmws.Agent) http.Handler {
 		},
 		Message:      func(ctx context.Context, m apmws.Message) error { return handle(ctx, nil, m) },
 		WriteTimeout: -1,
+		Heartbeat:    apmws.Heartbeat{Interval: -1}, // clients account for each frame
 	}))
 	mux.Handle(routes[2], agent.Handler(routes[2], upgrade(func(ctx context.Context, conn *websocket.Conn) {
 		for {

@@ -53,7 +53,9 @@ func newService(t testing.TB, exporters ...apmws.Exporter) *service {
 	})
 	mux := http.NewServeMux()
 	for _, route := range []string{"/load", "/after"} {
-		mux.Handle(route, agent.Endpoint(route, apmws.EndpointOptions{Message: echo}))
+		opts := apmws.EndpointOptions{Message: echo}
+		opts.Heartbeat.Interval = -1 // the peers read nothing but answers
+		mux.Handle(route, agent.Endpoint(route, opts))
 	}
 	mux.Handle("/live/", view)
 	s := &service{agent: agent, server: httptest.NewServer(mux)}

@@ -3,7 +3,6 @@ package life
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -31,8 +30,8 @@ type Options struct {
 	// counters twice. Nil: nothing is.
 	Halfway func(ctx context.Context, agents []*apmws.Agent) error
 
-	// AtTheEnd is called when all connections have ended, before the agents are shut
-	// down. Nil: nothing is.
+	// AtTheEnd is called when all connections have ended but one, which begins later
+	// and is drained when the agents are shut down. Nil: nothing is.
 	AtTheEnd func(ctx context.Context, agents []*apmws.Agent) error
 }
 
@@ -69,13 +68,12 @@ func Live(ctx context.Context, opts Options) (story *Story, err error) {
 			return nil, err
 		}
 	}
-	var shutDown []error
+	shutDown := p.shutDown()
 	for _, agent := range s.agents() {
-		shutDown = append(shutDown, agent.Shutdown(ctx))
 		p.story.Stats = append(p.story.Stats, agent.Stats())
 	}
 	p.story.Lines = book.all()
-	return p.story, errors.Join(shutDown...)
+	return p.story, shutDown
 }
 
 // notes are what the application has seen, and the ids that its connections were given.

@@ -1,6 +1,7 @@
 package life
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -23,6 +24,7 @@ func (p *play) perform(halfway func()) {
 		adasTrace: "trace of Ada's client", adasSpan: "span of Ada's client",
 		adasMessageTrace: "trace of Ada's message", adasMessage: "span of Ada's message",
 		cleosTrace: "trace of Cleo's message", cleosSpan: "span of Cleo's message",
+		brokersTrace: "trace of the news", brokersSpan: "span of the news",
 	}
 	ada, bob := p.openShop()
 	if p.err == nil {
@@ -38,6 +40,8 @@ func (p *play) perform(halfway func()) {
 	p.badEnds()
 	p.refusals()
 	p.sampled()
+	p.broadcasts()
+	p.dialled()
 }
 
 // openShop opens two connections to the endpoint of level 3: with what a careful
@@ -187,6 +191,26 @@ func (p *play) badEnds() {
 		Cause: apmws.CauseHandlerError, Code: "1011", Initiator: "server",
 	})
 	oz.expectClose(websocket.CloseInternalServerErr)
+
+	quinn := p.open(&visit{name: "Quinn", path: "/brief"}, Connection{
+		Route: "/brief", Level: 3, User: "Quinn", Cause: apmws.CauseMaxAge, Code: "1001", Initiator: "server",
+	})
+	quinn.expectClose(websocket.CloseGoingAway)
+}
+
+// shutDown shuts the agents down while a client is still there.
+func (p *play) shutDown() error {
+	ray := p.shopper("Ray", Connection{Cause: apmws.CauseDrain, Code: "1001", Initiator: "server"})
+	result := make(chan error, 1)
+	go func() {
+		var errs []error
+		for _, agent := range p.server.agents() {
+			errs = append(errs, agent.Shutdown(p.ctx))
+		}
+		result <- errors.Join(errs...)
+	}()
+	ray.expectClose(websocket.CloseGoingAway)
+	return errors.Join(<-result, p.err)
 }
 
 // shopper opens a connection to /shop and reads the welcome.

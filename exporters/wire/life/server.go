@@ -29,6 +29,7 @@ import (
 type server struct {
 	notes notes
 	book  *logbook
+	room  room
 
 	agent, sampling *apmws.Agent
 	http            http.Server
@@ -75,7 +76,7 @@ func startServer(ctx context.Context, book *logbook, exporters func() []apmws.Ex
 		Exporters:      exporters(),
 		Logger:         &logger,
 		Messages:       shopMessages(),
-		Routes:         map[string]apmws.MessageOptions{"/relay": relayMessages()},
+		Routes:         map[string]apmws.MessageOptions{"/relay": relayMessages(), "/room": roomMessages()},
 		RefusalReasons: []string{"quota"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
@@ -104,7 +105,7 @@ func shopMessages() apmws.MessageOptions {
 			"file.put", "file.stall", "end.application", "end.failure", "end.away", "end.silence",
 		},
 		SendNames:    []string{"welcome", "reply", "sorry"},
-		TraceContext: traceContextOf,
+		TraceContext: apmws.JSONTraceContext,
 		LogLevel: func(name string) zerolog.Level {
 			if name == "hello" {
 				return zerolog.DebugLevel
@@ -119,7 +120,7 @@ func relayMessages() apmws.MessageOptions {
 		Name:           apmws.JSONField("type"),
 		Names:          []string{"relay.forward", "reply"},
 		RecordRawNames: true,
-		TraceContext:   traceContextOf,
+		TraceContext:   apmws.JSONTraceContext,
 		ContinueTrace:  true,
 	}
 }
@@ -154,6 +155,8 @@ func (s *server) connectRedis(ctx context.Context) error {
 func (s *server) answerAsPartner(w http.ResponseWriter, r *http.Request) {
 	s.notes.noteCall(r)
 	switch r.URL.Path {
+	case "/quotes":
+		s.quotes(w, r)
 	case "/refund", "/refund/" + secretCall:
 		w.WriteHeader(http.StatusServiceUnavailable)
 	default:
@@ -203,9 +206,16 @@ func (s *server) routes() http.Handler {
 	mux.Handle("/files", s.agent.Endpoint("/files", apmws.EndpointOptions{
 		Authenticate: s.authenticate, Message: s.files, ReadLimit: maxFile, WriteTimeout: -1,
 	}))
+	mux.Handle("/brief", s.agent.Endpoint("/brief", apmws.EndpointOptions{
+		Authenticate: s.authenticate, Message: s.shop, MaxAge: 20 * time.Millisecond,
+	}))
 	mux.Handle("/relay", s.agent.Handler("/relay", http.HandlerFunc(s.relay)))
 	mux.Handle("/plain", s.agent.Handler("/plain", http.HandlerFunc(s.plain)))
 	mux.Handle("/manual", s.agent.Handler("/manual", http.HandlerFunc(s.manual)))
+	mux.Handle("/room", s.agent.Endpoint("/room", apmws.EndpointOptions{
+		Authenticate: s.authenticate, Connect: s.room.joined, Message: s.talk,
+		SendQueue: apmws.SendQueue{Messages: 2, Bytes: 2 * flood, Policy: apmws.Disconnect},
+	}))
 	mux.Handle("/feed", s.sampling.Endpoint("/feed", apmws.EndpointOptions{Authenticate: s.authenticate, Message: s.feed}))
 	return mux
 }

@@ -15,6 +15,8 @@ type Story struct {
 	Refusals    []*Refusal
 	// Messages were sent to handlers that make transactions of them, in that order.
 	Messages []*Message
+	// Broadcasts were made, in that order.
+	Broadcasts []*Broadcast
 	// Calls were made through the library's transport, in that order.
 	Calls []Call
 	// Lines are the log, in the order of its lines.
@@ -53,6 +55,18 @@ type Connection struct {
 	MessagesReceived, MessagesSent int64 // as the server sees them
 	BytesReceived, BytesSent       int64
 	PingsAnswered, PingsUnanswered int64
+	QueueDropped                   int64 // messages that its send queue gave up
+}
+
+// Broadcast is a message to many connections.
+type Broadcast struct {
+	Route      string // of the recipients
+	Name       string // of the message
+	Type       string
+	Length     int // bytes of one copy
+	Recipients int
+	Failed     int // of them
+	Result     string
 }
 
 // Refusal is a handshake that was not accepted.
