@@ -11,6 +11,7 @@ const (
 	OverviewID    = "apmws-overview"
 	ConnectionsID = "apmws-connections"
 	MessagesID    = "apmws-messages"
+	OutboundID    = "apmws-outbound"
 	ErrorsID      = "apmws-errors"
 
 	TracesID  = "apmws-traces"
@@ -28,8 +29,10 @@ const (
 	tileHeight  = 5
 	chartHeight = 10
 	tableHeight = 14
-	noteHeight  = 3
-	logHeight   = 16
+	// A legend of all close causes.
+	causesHeight = 14
+	noteHeight   = 3
+	logHeight    = 16
 )
 
 // Widths of panels, by how many of them stand beside each other.
@@ -40,6 +43,7 @@ const (
 	sixth   = kibana.Columns / 6
 	twoOf3  = 2 * third
 	largest = 10 // series in a chart
+	causes  = 13 // all close causes
 )
 
 // File returns all that is imported.
@@ -49,7 +53,7 @@ func File() *kibana.File {
 	return &kibana.File{
 		DataViews:  []*kibana.DataView{v.traces, v.metrics, v.logs},
 		Searches:   []*kibana.Search{transactions, logLines},
-		Dashboards: []*kibana.Dashboard{v.overview(), v.connections(), v.messages(), v.errors(transactions, logLines)},
+		Dashboards: []*kibana.Dashboard{v.overview(), v.connections(), v.messages(), v.outbound(), v.errors(transactions, logLines)},
 	}
 }
 
@@ -64,6 +68,7 @@ func (v *views) start(id, title, description string) *kibana.Board {
 		{ID: OverviewID, Label: "Overview"},
 		{ID: ConnectionsID, Label: "Connections"},
 		{ID: MessagesID, Label: "Messages"},
+		{ID: OutboundID, Label: "Sends and calls"},
 		{ID: ErrorsID, Label: "Errors and logs"},
 	}})
 	return b

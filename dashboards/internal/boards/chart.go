@@ -220,7 +220,8 @@ func (p panel) donut(by bucket, m *measure) panel {
 // dates the second. The rest share what is left.
 const (
 	nameWidth  = 180
-	groupWidth = 90 // where there is a second
+	peerWidth  = 130 // of a user's name, or an address
+	groupWidth = 90  // where there is a second
 	dateWidth  = 200
 )
 
@@ -254,10 +255,12 @@ func (p panel) table(buckets []bucket, measures ...*measure) panel {
 	return p
 }
 
-// withNames makes the first column of a table as wide, in pixels.
-func (p panel) withNames(width float64) panel {
+// withNames makes the first columns of a table as wide, in pixels.
+func (p panel) withNames(widths ...float64) panel {
 	if visual, ok := p.lens.State.Visual.(*kibana.Table); ok {
-		visual.Columns[0].Width = width
+		for i, width := range widths {
+			visual.Columns[i].Width = width
+		}
 	}
 	return p
 }

@@ -69,8 +69,8 @@ func (v *views) connections() *kibana.Dashboard {
 			sum("Refusals", refused).each("m").as(kibana.Number(1))),
 		panel{
 			title: "Closes per minute by cause", view: v.metrics, query: metric(closed),
-			description: "Why connections ended. A deployment, and a closed page, show as going_away, a network that fails as read_error or heartbeat_timeout.",
-		}.chart(stackedBars, "Per minute", []bucket{top(largest, "Cause", "string", closeCause), overTime()},
+			description: "Why connections ended. A closed page shows as going_away, a deployment as drain, a network that fails as read_error or heartbeat_timeout, a peer that does not keep up as slow_consumer.",
+		}.chart(stackedBars, "Per minute", []bucket{top(causes, "Cause", "string", closeCause), overTime()},
 			sum("Closes", closed).each("m").as(kibana.Number(1))),
 		panel{
 			title: "Reconnect churn by route", view: v.metrics, query: metric(active, opened),
@@ -97,13 +97,13 @@ func (v *views) connections() *kibana.Dashboard {
 		panel{
 			title: "Users with most handshakes", view: v.traces, query: connects,
 			description: "Whose clients connect most, and from how many addresses: one user far above the others is a client in a loop." + connectionsSampled,
-		}.table([]bucket{top(20, "User", "string", user)}, handshakes(distinct("Addresses", address))...),
+		}.table([]bucket{top(20, "User", "string", user)}, handshakes(distinct("Addresses", address))...).withNames(peerWidth),
 		panel{
 			title: "Addresses with most handshakes", view: v.traces, query: connects,
 			description: "Where most handshakes come from; behind a proxy that is the proxy." + connectionsSampled,
-		}.table([]bucket{top(20, "Address", "ip", address)}, handshakes(distinct("Users", user))...),
+		}.table([]bucket{top(20, "Address", "ip", address)}, handshakes(distinct("Users", user))...).withNames(peerWidth),
 	)
-	row(b, chartHeight, third,
+	row(b, chartHeight, half,
 		panel{
 			title: "Ping round trips", view: v.metrics, query: metric(rtt),
 			description: "From a ping to its pong.",
@@ -113,14 +113,6 @@ func (v *views) connections() *kibana.Dashboard {
 			description: "Pings without a pong, by server. On one server alone: its network or its load; on all: the peers'.",
 		}.chart(stackedBars, "Per minute", []bucket{top(largest, "Node", "string", node), overTime()},
 			sum("Unanswered pings", unheard).each("m").as(kibana.Number(1))),
-		panel{
-			title: "Time blocked in writes", view: v.metrics, query: metric(blocked),
-			description: "How long single writes waited for a peer that does not read: slow consumers. Within 12.5 %, the longest too.",
-		}.chart(lines, "Duration", []bucket{overTime()},
-			percentile("p99", 99, blocked).as(kibana.Duration("seconds")).in(orange),
-			percentile("p99.9", 99.9, blocked).as(kibana.Duration("seconds")).in(red),
-			maximum("longest", blocked).as(kibana.Duration("seconds")).in(brown),
-		),
 	)
 	return b.Dashboard()
 }

@@ -11,7 +11,7 @@ const (
 )
 
 // faults are the close causes that the server is to blame for.
-var faults = oneOf(closeCause, "handler_error", "panic", "write_error")
+var faults = oneOf(closeCause, "handler_error", "panic", "slow_consumer", "write_error")
 
 // lost are those by which peers were lost, or did not keep to the protocol.
 var lost = oneOf(closeCause, "heartbeat_timeout", "message_too_big", "protocol_error", "read_error")
@@ -34,7 +34,7 @@ func (v *views) errors(transactions, logLines *kibana.Search) *kibana.Dashboard 
 		}.tile(noneIsGood, tally("Failed handshakes", refused).of(statusLabel+": (5* or none)").as(kibana.Number(0))),
 		panel{
 			title: "Connections the server failed", view: v.metrics, query: metric(active, closed),
-			description: "Connections that ended because a handler failed or panicked, or a write to the peer did.",
+			description: "Connections that ended because a handler failed or panicked, a write to the peer did, or the peer did not take what was sent.",
 		}.tile(noneIsGood, tally("Connections the server failed", closed).of(faults).as(kibana.Number(0))),
 		panel{
 			title: "Connections lost", view: v.metrics, query: metric(active, closed),

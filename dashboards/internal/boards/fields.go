@@ -19,6 +19,7 @@ const (
 	route        = "labels.http_route"
 	connectionID = "labels.websocket_connection_id"
 	closeCause   = "labels.websocket_close_cause"
+	host         = "labels.server_address"
 )
 
 // label is the field of an attribute that is a string.
@@ -44,6 +45,7 @@ const (
 	connects    = `processor.event: transaction and labels.websocket_event: "connect"`
 	messages    = `processor.event: transaction and labels.websocket_event: "message"`
 	disconnects = `processor.event: transaction and labels.websocket_event: "disconnect"`
+	broadcasts  = `processor.event: transaction and labels.websocket_event: "broadcast"`
 	spans       = `processor.event: span and labels.websocket_event: *`
 	errorsOnly  = `processor.event: error and labels.websocket_event: *`
 	failed      = `labels.event_outcome: "failure"`

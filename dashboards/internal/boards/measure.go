@@ -37,6 +37,10 @@ func maximum(label, field string) *measure {
 	return &measure{label: label, op: kibana.OpMax, field: field}
 }
 
+func average(label, field string) *measure {
+	return &measure{label: label, op: kibana.OpAverage, field: field}
+}
+
 func distinct(label, field string) *measure {
 	return &measure{label: label, op: kibana.OpUniqueCount, field: field}
 }

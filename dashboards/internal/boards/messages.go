@@ -7,24 +7,16 @@ import (
 	"github.com/apmws/go-apmws/dashboards/internal/kibana"
 )
 
-// Fields of the destinations that the APM Server counts, and of spans.
+// Fields of spans.
 const (
-	destination  = "span.destination.service.resource"
-	calls        = "span.destination.service.response_time.count"
-	callsTook    = "span.destination.service.response_time.sum.us"
 	spanName     = "span.name"
 	spanType     = "span.type"
 	spanDuration = "span.duration.us"
-
-	// APM Server keeps the same for 10 and 60 minutes: one of them is counted.
-	destinations = `metricset.name: "service_destination" and metricset.interval: "1m"`
 )
-
-const wholeService = " The whole service's, HTTP requests' included; estimated from what is sampled. Not told by route: choose none, or this is empty."
 
 func (v *views) messages() *kibana.Dashboard {
 	b := v.start(MessagesID, "WebSocket messages",
-		"What messages servers handle, how long that takes, what fails, and what they call.")
+		"What messages servers handle, how long that takes, and what fails.")
 	row(b, tileHeight, sixth,
 		panel{
 			title: "Received per second", view: v.metrics, query: metric(active, received),
@@ -94,29 +86,6 @@ func (v *views) messages() *kibana.Dashboard {
 			latest("Connection", "string", connectionID),
 		),
 	)
-	row(b, chartHeight, third,
-		panel{
-			title: "Calls per minute by destination", view: v.metrics, query: destinations,
-			description: "What the services call: databases, brokers, other services." + wholeService,
-		}.chart(stackedAreas, "Per minute", []bucket{top(largest, "Destination", "string", destination), overTime()},
-			sum("Calls", calls).each("m").as(kibana.Number(1))),
-		panel{
-			title: "Mean time of a call by destination", view: v.metrics, query: destinations,
-			description: "How long calls take, on average." + wholeService,
-		}.chart(lines, "Duration", []bucket{mostCalls(largest), overTime()},
-			formula("Mean time", share(total(callsTook), total(calls))).as(kibana.Duration("microseconds"))),
-		panel{
-			title: "What services call", view: v.metrics, query: destinations,
-			description: "Destinations by service, with what failed of it." + wholeService,
-		}.table([]bucket{
-			{serviceID, kibana.TopOf("Service", "string", 10, measureID(0), service)}, top(20, "Destination", "string", destination),
-		},
-			sum("Calls", calls).as(kibana.Number(0)),
-			formula("Mean time", share(total(callsTook), total(calls))).as(kibana.Duration("microseconds")),
-			formula("Failed", share(totalOf(calls, "event.outcome: failure"), total(calls))).as(kibana.Percent(1)).
-				withCells(textLimits(0.01, 0.05)),
-		),
-	)
 	row(b, tableHeight, half,
 		panel{
 			title: "Time spent inside handshakes and messages", view: v.traces, query: spans,
@@ -151,14 +120,7 @@ func slowestFirst() []*measure {
 	return append([]*measure{p95}, slices.Delete(columns, i, i+1)...)
 }
 
-const serviceID = "service"
-
 // mostTime splits by the names on which most time was spent.
 func mostTime(size int) bucket {
 	return topBy(size, kibana.OpSum, handling, "Message", messageName)
-}
-
-// mostCalls splits by the destinations that were called most.
-func mostCalls(size int) bucket {
-	return topBy(size, kibana.OpSum, calls, "Destination", destination)
 }

@@ -17,6 +17,9 @@ const (
 	unheard  = "websocket.pings.unanswered"
 	blocked  = "websocket.write.duration"
 	dropped  = "websocket.telemetry.dropped"
+	outbound = "websocket.outbound.calls"
+	waiting  = "websocket.send_queue.messages"
+	givenUp  = "websocket.send_queue.dropped"
 
 	handled = "websocket.messages.handled"
 
@@ -85,7 +88,7 @@ func (v *views) overview() *kibana.Dashboard {
 			description: "How long handlers took: percentiles of all messages, failed ones included. Waiting for a message is not counted.",
 		}.chart(lines, "Duration", []bucket{overTime()}, percentiles(handling)...),
 	)
-	row(b, chartHeight, third,
+	row(b, causesHeight, third,
 		panel{
 			title: "Failed messages per minute", view: v.metrics, query: and(metric(handled), failed),
 			description: "Messages whose handler returned an error, panicked or took too long, by name.",
@@ -94,7 +97,7 @@ func (v *views) overview() *kibana.Dashboard {
 		panel{
 			title: "Why connections end", view: v.metrics, query: metric(closed),
 			description: "Close causes: who left, who was lost, and what failed.",
-		}.donut(top(largest, "Cause", "string", closeCause), sum("Closes", closed).as(kibana.Number(0))),
+		}.donut(top(causes, "Cause", "string", closeCause), sum("Closes", closed).as(kibana.Number(0))),
 		panel{
 			title: "Connects now and a week before", view: v.metrics, query: metric(opened),
 			description: "Connects per minute, and those of the same time range a week before.",
@@ -104,8 +107,8 @@ func (v *views) overview() *kibana.Dashboard {
 	)
 	row(b, tableHeight, half,
 		panel{
-			title: "Busiest routes", view: v.metrics, query: metric(opened, refused, received, handling),
-			description: "Routes with the most messages: what was received and sent, and who connected.",
+			title: "Busiest routes", view: v.metrics, query: metric(opened, refused, received, outbound),
+			description: "Routes with the most messages: what was received and sent, who connected, and the calls of other services that came of it.",
 		}.table([]bucket{top(20, "Route", "string", route)},
 			sum("Received", received).as(kibana.Number(0)),
 			sum("Sent", sent).as(kibana.Number(0)),
@@ -113,6 +116,7 @@ func (v *views) overview() *kibana.Dashboard {
 			sum("Bytes out", bytesOut).as(kibana.Bytes()),
 			sum("Connects", opened).as(kibana.Number(0)),
 			sum("Refused", refused).as(kibana.Number(0)),
+			sum("Calls", outbound).as(kibana.Number(0)),
 		),
 		v.busiestMessages(),
 	)
@@ -137,15 +141,20 @@ func percentiles(field string) []*measure {
 	}
 }
 
+// now is a gauge at the end of the time range.
+func now(label, gauge string) *measure {
+	return latest(label, "number", gauge).within("5m").as(kibana.Number(0))
+}
+
 func (v *views) openNow() panel {
 	return panel{
 		title: "Open connections", view: v.metrics, query: metric(active),
 		description: "Connections that are open at the end of the time range: the last report of each server and route within five minutes, summed up. Processes of one service on one host need a node name each.",
 	}.total(neutral, everyNodeAndRoute(),
-		latest("Open connections", "number", active).within("5m").as(kibana.Number(0)))
+		now("Open connections", active))
 }
 
-// everyNodeAndRoute splits into what the gauge of open connections is kept for.
+// everyNodeAndRoute splits into what gauges are kept for.
 func everyNodeAndRoute() bucket {
 	return bucket{splitID, kibana.TopOf("Service, node and route", "string", 1000, "", service, node, route).Alphabetical()}
 }

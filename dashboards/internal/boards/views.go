@@ -17,9 +17,10 @@ func newViews() *views {
 			"trace.id":                              kibana.LinkTo("apm/link-to/trace/{{value}}"),
 			number("websocket.connection.duration"): kibana.DurationOf("seconds"),
 			number("websocket.ping.rtt"):            kibana.DurationOf("seconds"),
-			number("websocket.message.length"):      kibana.BytesOf(),
-			number("websocket.bytes.received"):      kibana.BytesOf(),
-			number("websocket.bytes.sent"):          kibana.BytesOf(),
+			number("websocket.broadcast.slowest_write"): kibana.DurationOf("seconds"),
+			number("websocket.message.length"):          kibana.BytesOf(),
+			number("websocket.bytes.received"):          kibana.BytesOf(),
+			number("websocket.bytes.sent"):              kibana.BytesOf(),
 		}),
 		metrics: kibana.NewDataView(MetricsID, "apmws metrics", "metrics-apm*", map[string]kibana.FieldFormat{
 			"websocket.connection.duration": kibana.DurationOf("seconds"),

@@ -6,7 +6,7 @@ func New() Dashboard {
 		Name:        "WebSocket (apmws)",
 		Description: "WebSocket services observed with apmws: connections, messages, and what goes wrong.",
 		Permissions: "PUBLIC_READ_WRITE",
-		Pages:       []Page{overview(), connections(), messages(), errorsPage()},
+		Pages:       []Page{overview(), connections(), messages(), outbound(), errorsPage()},
 		Variables: []Variable{
 			{
 				Name: "application", Title: "Application", Type: "NRQL",

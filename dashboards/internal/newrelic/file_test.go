@@ -69,7 +69,7 @@ func TestFileIsADashboardInput(t *testing.T) {
 			}
 		}
 	}
-	if len(input.Pages) != 4 || widgets < 40 {
+	if len(input.Pages) != 5 || widgets < 40 {
 		t.Errorf("%d pages with %d widgets", len(input.Pages), widgets)
 	}
 }

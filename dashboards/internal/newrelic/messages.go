@@ -1,7 +1,7 @@
 package newrelic
 
 func messages() Page {
-	return page("Messages", "Rates, latencies and sizes by message, and what messages call.",
+	return page("Messages", "Rates, latencies and sizes by message.",
 		wide(3,
 			billboard("Handled (messages/min)", metric(perMinute+" AS 'handled'", handled, ""), 0, 0),
 			billboard("Named _OTHER (%)", metric("100 * "+only(sum, other)+" / "+only(sum, handled)+" AS '_OTHER'", handled, ""), 5, 25),
@@ -48,20 +48,6 @@ func messages() Page {
 			chart("table", 6, "With Sampling: failed and slow ones, kept after the fact (s, events)", transactions(
 				"count(*) AS 'events', percentile(`websocket.message.duration`, 50, 95, 99), max(`websocket.message.duration`) AS 'max'",
 				keptOnes, "FACET name LIMIT 50")),
-		),
-		wide(4,
-			chart("table", 6, "What messages call (calls, s)", metric(
-				"count(newrelic.timeslice.value) AS 'calls', average(newrelic.timeslice.value) AS 'average', max(newrelic.timeslice.value) AS 'max'",
-				calls, "FACET metricTimesliceName, scope LIMIT 100")),
-			chart("table", 6, "Slowest calls (s, events of sampled traces, all routes)",
-				"FROM Span SELECT count(*) AS 'calls', percentile(duration, 50, 95, 99), max(duration) AS 'max' "+
-					"WHERE appName IN ({{application}}) AND category IN ('datastore', 'http') FACET name, category LIMIT 100"),
-		),
-		wide(3,
-			chart("area", 6, "Calls of messages (calls/min)", metric(transactionsPerMinute, calls, "FACET metricTimesliceName TIMESERIES LIMIT 20")),
-			chart("table", 6, "Messages sent inside handlers (writes, s, bytes; events of sampled traces)", events("Span",
-				"count(*) AS 'writes', percentile(duration, 50, 95), average(`websocket.message.length`) AS 'bytes'",
-				"name LIKE 'Custom/send %'", "FACET name LIMIT 50")),
 		),
 	)
 }

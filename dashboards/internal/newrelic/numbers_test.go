@@ -16,13 +16,14 @@ func TestNumbers(t *testing.T) {
 	b := newBoard(t)
 	s := b.story
 
-	var received, sent, in, out, unanswered float64
+	var received, sent, in, out, unanswered, givenUp float64
 	causes, initiators, codes, users := map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}
 	routes := map[string]float64{}
 	for _, c := range s.Connections {
 		received, sent = received+float64(c.MessagesReceived), sent+float64(c.MessagesSent)
 		in, out = in+float64(c.BytesReceived), out+float64(c.BytesSent)
 		unanswered += float64(c.PingsUnanswered)
+		givenUp += float64(c.QueueDropped)
 		causes[string(c.Cause)]++
 		initiators[c.Initiator]++
 		codes[c.Code]++
@@ -57,6 +58,19 @@ func TestNumbers(t *testing.T) {
 			types[m.Type]++
 		}
 	}
+	calls, inHandshakes := map[string]float64{}, 0.0
+	for _, c := range s.Calls {
+		calls[c.Address+"/"+c.Name]++
+		if c.Name == "CONNECT" {
+			inHandshakes++
+		}
+	}
+	broadcasts, copies := map[string]float64{}, map[string][2]float64{}
+	for _, x := range s.Broadcasts {
+		name := "broadcast " + x.Name
+		broadcasts[name]++
+		copies[name] = [2]float64{copies[name][0] + float64(x.Recipients), copies[name][1] + float64(x.Failed)}
+	}
 	opened, refused := float64(len(s.Connections)), float64(len(s.Refusals))
 
 	for _, want := range []struct {
@@ -81,8 +95,13 @@ func TestNumbers(t *testing.T) {
 		{"Messages", "Named _OTHER (%)", 0, 100 * other / all},
 		{"Messages", "Sent for each received (messages)", 0, sent / received},
 		{"Messages", "Payload received (bytes/message)", 0, in / received},
+		{"Sends and calls", "Outbound calls (calls/min)", 0, float64(len(s.Calls))},
+		{"Sends and calls", "Outbound calls per connect (calls)", 0, float64(len(s.Calls)) / opened},
+		{"Sends and calls", "Of handshakes, per connect (calls)", 0, inHandshakes / opened},
+		{"Sends and calls", "Slow consumers (connections/min)", 0, causes["slow_consumer"]},
+		{"Sends and calls", "Given up by send queues (messages/min)", 0, givenUp},
 		{"Errors", "Failed messages (messages/min)", 0, failures},
-		{"Errors", "Connections the server failed (connections/min)", 0, causes["write_error"] + causes["handler_error"] + causes["panic"]},
+		{"Errors", "Connections the server failed (connections/min)", 0, causes["write_error"] + causes["handler_error"] + causes["panic"] + causes["slow_consumer"]},
 		{"Errors", "Telemetry dropped (items)", 0, float64(s.Malformed)},
 	} {
 		if got := b.number(want.page, want.title, want.query); !near(got, want.want) {
@@ -100,6 +119,10 @@ func TestNumbers(t *testing.T) {
 		"Connections/Closed by code (connections/min, events)":                                  codes,
 		"Connections/Who closes (connections, events)":                                          initiators,
 		"Messages/Handled by name and outcome (messages/min)":                                   handled,
+		"Sends and calls/Outbound calls by host and caller (calls/min)":                         calls,
+		"Sends and calls/Broadcasts by name (broadcasts/min, events)":                           broadcasts,
+		"Sends and calls/Broadcasts (broadcasts, copies, s; events)":                            broadcasts,
+		"Sends and calls/Whose calls are these? (calls)":                                        calls,
 		"Errors/Failed messages by name (messages/min)":                                         failed,
 		"Errors/Failed messages by name (messages)":                                             failed,
 		"Errors/Telemetry dropped by exporter and reason (items)":                               {"apmws|malformed_trace_context": float64(s.Malformed)},
@@ -109,6 +132,13 @@ func TestNumbers(t *testing.T) {
 		wantMap(t, title, b.numbers(page, name), want)
 	}
 
+	for _, g := range b.widget("Sends and calls", "Broadcasts (broadcasts, copies, s; events)")[0].Groups {
+		name := strings.TrimPrefix(g.Facets[0], "OtherTransaction/Go/Message/")
+		n := copies[name]
+		if g.Values[1] != n[0]/broadcasts[name] || g.Values[2] != n[0] || g.Values[3] != n[1] {
+			t.Errorf("%s: got %v, want %v and %v of %v copies", name, g.Values, broadcasts[name], n[1], n[0])
+		}
+	}
 	b.ends()
 	b.events(types)
 }

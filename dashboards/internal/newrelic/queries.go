@@ -18,6 +18,14 @@ const (
 	other      = "metricTimesliceName LIKE 'Custom/WebSocket/Messages/Handled/_OTHER/%'"
 	unanswered = "metricTimesliceName = 'Custom/WebSocket/Pings/Unanswered'"
 	dropped    = "metricTimesliceName LIKE 'Custom/WebSocket/Telemetry/Dropped/%'"
+	waiting    = "metricTimesliceName = 'Custom/WebSocket/SendQueue/Messages'"
+	givenUp    = "metricTimesliceName = 'Custom/WebSocket/SendQueue/Dropped'"
+	slow       = "metricTimesliceName = 'Custom/WebSocket/Connections/Closed/slow_consumer'"
+
+	// Outbound HTTP requests, by host and caller.
+	outboundCalls = "metricTimesliceName LIKE 'Custom/WebSocket/Calls/%'"
+	inHandshakes  = "metricTimesliceName LIKE 'Custom/WebSocket/Calls/%/CONNECT'"
+
 	handshakes = "metricTimesliceName LIKE 'OtherTransaction/Go/Connection/CONNECT %'"
 	recorded   = "metricTimesliceName LIKE 'OtherTransaction/Go/Message/%'"
 	errorCount = "metricTimesliceName LIKE 'Errors/OtherTransaction/Go/%'"
@@ -67,16 +75,17 @@ const (
 	connects    = "`websocket.event` = 'connect'"
 	inbound     = "`websocket.event` = 'message'"
 	disconnects = "`websocket.event` = 'disconnect'"
+	broadcasts  = "`websocket.event` = 'broadcast'"
 	anyEvent    = "`websocket.event` IS NOT NULL"
 
 	// With Sampling, those that were chosen: a sample, whose shape is that of all. The
 	// others, all failed and slow ones, are no part of it. Inbound are both.
-	ofMessages = "name LIKE 'OtherTransaction/Go/Message/%'"
+	ofMessages = inbound + " AND name LIKE 'OtherTransaction/Go/Message/%'"
 	keptOnes   = "name LIKE 'OtherTransaction/Go/MessageKept/%'"
 )
 
 // faults are the close causes that the server is to blame for.
-func faults() []string { return []string{"handler_error", "panic", "write_error"} }
+func faults() []string { return []string{"handler_error", "panic", "slow_consumer", "write_error"} }
 
 // lost are those by which peers were lost, or did not keep to the protocol.
 func lost() []string {

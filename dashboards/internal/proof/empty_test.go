@@ -16,12 +16,30 @@ import (
 const notByRoute = "Not told by route"
 
 // nothingHappened are the panels that have nothing to show of a choice, since nothing
-// of it was driven in: on the route of the notifications no message fails, and no
-// connection ends in an error. TestNumbers holds them to that.
+// of it was driven in: broadcasts are those of the news, where no message fails, no
+// handshake is refused, and nobody else is called; on the route of the notifications no
+// message fails, and no connection ends in an error. TestNumbers holds them to that.
 var nothingHappened = map[string][]string{
+	is("labels.http_route", "/ws/rooms/{room}"): {
+		"apmws-outbound/Broadcasts per minute by name",
+		"apmws-outbound/Broadcasts",
+	},
+	is("labels.http_route", "/ws/quotes"): {
+		"apmws-outbound/Broadcasts per minute by name",
+		"apmws-outbound/Broadcasts",
+	},
+	is("labels.http_route", "/ws/news"): {
+		"apmws-overview/Failed messages per minute",
+		"apmws-connections/Refusals per minute by reason",
+		"apmws-messages/Failures per minute by kind",
+		"apmws-outbound/Outbound calls per minute by host and caller",
+		"apmws-outbound/Whose calls are these?",
+	},
 	is("labels.http_route", "/ws/notify"): {
 		"apmws-overview/Failed messages per minute",
 		"apmws-messages/Failures per minute by kind",
+		"apmws-outbound/Broadcasts per minute by name",
+		"apmws-outbound/Broadcasts",
 		"apmws-errors/Errors per minute by kind",
 		"apmws-errors/Errors",
 		"apmws-errors/Connections with most errors",
@@ -60,7 +78,7 @@ func TestOffered(t *testing.T) {
 	want := map[string][]string{
 		"service.name":        {"chat", "feeds"},
 		"service.environment": {"production", "staging"},
-		"labels.http_route":   {"/ws/notify", "/ws/quotes", "/ws/rooms/{room}"},
+		"labels.http_route":   {"/ws/news", "/ws/notify", "/ws/quotes", "/ws/rooms/{room}"},
 	}
 	for _, d := range s.file.Dashboards {
 		controls := d.Attributes.Controls.Panels.Value

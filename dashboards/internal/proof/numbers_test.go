@@ -55,7 +55,7 @@ func choices() []choice {
 	for _, environment := range []string{"production", "staging"} {
 		all = append(all, choice{is("service.environment", environment), func(p hour.Place) bool { return p.Environment == environment }})
 	}
-	for _, route := range []string{"/ws/rooms/{room}", "/ws/notify", "/ws/quotes"} {
+	for _, route := range []string{"/ws/rooms/{room}", "/ws/notify", "/ws/quotes", "/ws/news"} {
 		all = append(all, choice{is("labels.http_route", route), func(p hour.Place) bool { return p.Route == route }})
 	}
 	return all

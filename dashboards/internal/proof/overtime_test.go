@@ -24,9 +24,11 @@ func serviceAndNode(x fact) string  { return x.Service + " › " + x.Node }
 func serviceAndRoute(x fact) string { return x.Service + " › " + x.Route }
 func initiator(x fact) string       { return x.initiator }
 func destination(x fact) string     { return x.destination }
+func hostAndCaller(x fact) string   { return x.host + " › " + x.name }
 
 const (
 	largest = 10 // series in a chart
+	causes  = 13 // all close causes
 	results = 5
 )
 
@@ -127,7 +129,7 @@ func charts() map[string]check {
 			return w.series(w.andOthers(w.top(largest, "Message", failed(w.handled), name, facts.total), failed(w.handled)), perMinute("Failed messages", failed(w.handled)))
 		}),
 		"apmws-overview/Why connections end": one(func(w *world) table {
-			return w.table(w.andOthers(w.top(largest, "Cause", w.closed, cause, facts.total), w.closed), sum("Closes", w.closed, 0))
+			return w.table(w.andOthers(w.top(causes, "Cause", w.closed, cause, facts.total), w.closed), sum("Closes", w.closed, 0))
 		}),
 		"apmws-overview/Connects now and a week before": one(func(w *world) table {
 			return w.overTime(perMinute("Now", w.opened), weekAgo("A week ago", perMinute("", w.opened)))
@@ -156,7 +158,7 @@ func charts() map[string]check {
 			return w.series(w.andOthers(w.top(largest, "Reason", w.refused, reason, facts.total), w.refused), perMinute("Refusals", w.refused))
 		}),
 		"apmws-connections/Closes per minute by cause": one(func(w *world) table {
-			return w.series(w.andOthers(w.top(largest, "Cause", w.closed, cause, facts.total), w.closed), perMinute("Closes", w.closed))
+			return w.series(w.andOthers(w.top(causes, "Cause", w.closed, cause, facts.total), w.closed), perMinute("Closes", w.closed))
 		}),
 		"apmws-connections/Reconnect churn by route": one(func(w *world) table {
 			return w.series(w.top(largest, "Service and route", w.gauge, serviceAndRoute, w.ofKey(w.opened, serviceAndRoute)), churn("Churn", w.opened, w.gauge))
@@ -168,12 +170,25 @@ func charts() map[string]check {
 		"apmws-connections/Who closed": one(func(w *world) table {
 			return w.table(w.andOthers(w.top(largest, "Initiator", w.ends, initiator, facts.total), w.ends), sum("Connections", w.ends, 0))
 		}),
+		"apmws-outbound/Outbound calls per minute by host and caller": one(func(w *world) table {
+			return w.series(w.top(largest, "Host and caller", w.outbound, hostAndCaller, facts.total), perMinute("Calls", w.outbound))
+		}),
+		"apmws-outbound/Waiting in send queues by node": one(func(w *world) table {
+			return w.series(w.top(largest, "Service and node", w.waiting, serviceAndNode, open), perReport("Waiting", w.waiting))
+		}),
+		"apmws-outbound/Given up by send queues per minute": one(func(w *world) table {
+			byRoute := w.top(largest, "Route", w.gauge, route, w.ofKey(w.givenUp, route))
+			return w.series(w.andOthers(byRoute, w.gauge), perMinute("Given up", w.givenUp))
+		}),
+		"apmws-outbound/Broadcasts per minute by name": one(func(w *world) table {
+			return w.series(w.andOthers(w.top(largest, "Broadcast", w.broadcasts, name, facts.total), w.broadcasts), perMinute("Broadcasts", w.broadcasts))
+		}),
 		"apmws-connections/Ping round trips": one(func(w *world) table { return w.overTime(histograms(w.rtt)...) }),
 		"apmws-connections/Unanswered pings per minute by node": one(func(w *world) table {
 			byNode := w.top(largest, "Node", w.gauge, node, w.ofKey(w.unanswered, node))
 			return w.series(w.andOthers(byNode, w.gauge), perMinute("Unanswered pings", w.unanswered))
 		}),
-		"apmws-connections/Time blocked in writes": one(func(w *world) table {
+		"apmws-outbound/Time blocked in writes": one(func(w *world) table {
 			longest := most("longest", w.blocked, func(x fact) float64 { return x.took.Seconds() }, func(x float64) cell { return bucketed(x, 1) })
 			return w.overTime(histogram("p99", 0.99, w.blocked), histogram("p99.9", 0.999, w.blocked), longest)
 		}),
@@ -191,10 +206,10 @@ func charts() map[string]check {
 			return w.overTime(quantiles("p50", 0.5, w.messages, 0, size), quantiles("p95", 0.95, w.messages, 0, size),
 				most("largest", w.messages, size, exact))
 		}),
-		"apmws-messages/Calls per minute by destination": one(func(w *world) table {
+		"apmws-outbound/Calls per minute by destination": one(func(w *world) table {
 			return w.series(w.andOthers(w.top(largest, "Destination", w.calls, destination, facts.total), w.calls), perMinute("Calls", w.calls))
 		}),
-		"apmws-messages/Mean time of a call by destination": one(func(w *world) table {
+		"apmws-outbound/Mean time of a call by destination": one(func(w *world) table {
 			return w.series(w.top(largest, "Destination", w.calls, destination, facts.total), meanTime(w))
 		}),
 

@@ -83,7 +83,7 @@ func (w *world) sends() []sends {
 			if strings.HasSuffix(x.text, unread) {
 				history.most += parts
 			}
-		case x.name == "chat.join":
+		case x.name == "chat.join", x.name == "news.read":
 			ack.add(1)
 		case x.name == "chat.history":
 			history.add(parts)
@@ -115,7 +115,7 @@ func (s *sends) add(n float64) { s.least, s.most = s.least+n, s.most+n }
 // for all answers. A few may be more or less: sends that failed, and those of the
 // histories that nobody read.
 func (w *world) forwarded() cell {
-	inRooms := func(x fact) bool { return x.Service == "chat" && isEndpoint(x.Place) }
+	inRooms := func(x fact) bool { return x.Route == "/ws/rooms/{room}" }
 	n, margin := w.whole().of(w.sent).where(inRooms).total(), 5.0
 	n += ofCause(w.whole().of(w.closed).where(inRooms), "application").total() // who is sent away gets no answer
 	for _, x := range w.whole().of(w.handled).where(inRooms) {

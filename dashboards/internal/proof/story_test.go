@@ -64,6 +64,9 @@ func (s *scene) storyOf(c *hour.Connection) story {
 	if !c.Closed.IsZero() {
 		told.transaction(c.Closed, "DISCONNECT "+c.Route, string(c.Cause))
 		told.logs(c.Closed, "websocket disconnected")
+		if c.Route == "/ws/news" && c.Cause == apmws.CauseHeartbeatTimeout { // by the library's heartbeat
+			told.logs(c.Closed, "websocket peer lost")
+		}
 	}
 	return told
 }
@@ -104,6 +107,12 @@ func TestStory(t *testing.T) {
 		{"gave up", causedBy(apmws.CauseHandlerError)},
 		{"never read", causedBy(apmws.CauseWriteError)},
 		{"silent", causedBy(apmws.CauseHeartbeatTimeout)},
+		{"lost by the library", func(c *hour.Connection, _ float64) bool {
+			return inTheHour(c) && c.Cause == apmws.CauseHeartbeatTimeout && c.Route == "/ws/news"
+		}},
+		{"too slow", causedBy(apmws.CauseSlowConsumer)},
+		{"too old", causedBy(apmws.CauseMaxAge)},
+		{"drained", causedBy(apmws.CauseDrain)},
 		{"sent away", causedBy(apmws.CauseApplication)},
 		{"sampled", func(c *hour.Connection, errors float64) bool {
 			return inTheHour(c) && c.Service == "feeds" && c.MessagesReceived > 20 && errors > 0

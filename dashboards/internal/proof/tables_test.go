@@ -2,7 +2,11 @@
 
 package proof
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/apmws/go-apmws/apmws/semconv"
+)
 
 // rows of tables, all pages together.
 const (
@@ -16,7 +20,7 @@ func tables() map[string]check {
 		"apmws-overview/Busiest routes": one(func(w *world) table {
 			return w.table(w.top(many, "Route", w.gauge, route, w.ofKey(w.received, route)),
 				sum("Received", w.received, 0), sum("Sent", w.sent, 0), sum("Bytes in", w.bytesIn, 0),
-				sum("Bytes out", w.bytesOut, 0), sum("Connects", w.opened, 0), sum("Refused", w.refused, 0))
+				sum("Bytes out", w.bytesOut, 0), sum("Connects", w.opened, 0), sum("Refused", w.refused, 0), sum("Calls", w.outbound, 0))
 		}),
 		// The time in all is told by a histogram, so names that take nearly the same
 		// may stand in another order.
@@ -25,6 +29,32 @@ func tables() map[string]check {
 				append([]measure{seconds("Time in all", w.handled)}, messageColumns(w)...)...).approximately()
 		}),
 
+		"apmws-outbound/Whose calls are these?": one(func(w *world) table {
+			key := func(x fact) string { return x.host + "\x00" + x.Route + "\x00" + x.name }
+			calls := sum("Calls", w.outbound, 0)
+			return w.table(w.top(most50, "Host\x00Route\x00Caller", w.outbound, key, facts.total), calls, weekAgo("A week ago", calls))
+		}),
+		"apmws-outbound/Calls for each connection": one(func(w *world) table {
+			inHandshakes := w.outbound.where(func(x fact) bool { return x.name == semconv.Handshake })
+			return w.table(w.top(many, "Route", w.gauge, route, w.ofKey(w.outbound, route)),
+				sum("Calls", w.outbound, 0), sum("Connects", w.opened, 0), ratio("Per connect", w.outbound, w.opened),
+				sum("In handshakes", inHandshakes, 0), ratio("Per handshake", inHandshakes, slices.Concat(w.opened, w.refused)))
+		}),
+		"apmws-outbound/Broadcasts": one(func(w *world) table {
+			counting := func(of func(fact) float64) facts {
+				var counted facts
+				for _, x := range w.broadcasts {
+					x.n = of(x)
+					counted = append(counted, x)
+				}
+				return counted
+			}
+			copies, missed := counting(func(x fact) float64 { return x.recipients }), counting(func(x fact) float64 { return x.missed })
+			return w.table(w.top(many, "Broadcast", w.broadcasts, name, facts.total),
+				sum("Broadcasts", w.broadcasts, 0), ratio("Recipients", copies, w.broadcasts), sum("Copies", copies, 0), sum("Failed", missed, 0),
+				quantiles("Took, p95", 0.95, w.broadcasts, toTenMicros, micros),
+				most("Slowest write", w.broadcasts, func(x fact) float64 { return x.slowest.Seconds() }, func(x float64) cell { return about(x, 1e-5) }))
+		}),
 		"apmws-connections/Users with most handshakes": one(func(w *world) table {
 			return w.table(w.top(many, "User", w.connects, user, facts.total), handshakes(w, distinct("Addresses", w.connects, address))...)
 		}),
@@ -46,7 +76,7 @@ func tables() map[string]check {
 				latest("Message", w.messages, name), latest("Result", w.messages, result),
 				latest("Connection", w.messages, id))
 		}),
-		"apmws-messages/What services call":                        one(whatServicesCall),
+		"apmws-outbound/What services call":                        one(whatServicesCall),
 		"apmws-messages/Time spent inside handshakes and messages": one(timeInSpans),
 		"apmws-messages/Connections with most messages": one(func(w *world) table {
 			of := func(label string, n func(fact) float64) measure {

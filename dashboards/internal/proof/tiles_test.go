@@ -51,24 +51,26 @@ func ofCause(list facts, causes ...string) facts {
 
 // The close causes that are the server's fault, and those by which peers are lost.
 var (
-	faults = []string{"handler_error", "panic", "write_error"}
+	faults = []string{"handler_error", "panic", "slow_consumer", "write_error"}
 	lost   = []string{"heartbeat_timeout", "message_too_big", "protocol_error", "read_error"}
 )
 
 func isServerError(x fact) bool { return x.status >= "500" }
 
 // openNow is told exactly: at the end of the hour every node has just reported.
-var openNow = single(func(w *world) measure {
-	return measure{"Open connections", func(window) cell {
-		open, at := 0.0, w.end.Add(-time.Millisecond)
-		for _, x := range w.gauge {
+var openNow = single(func(w *world) measure { return atTheEnd("Open connections", w, w.gauge) })
+
+func atTheEnd(label string, w *world, gauge facts) measure {
+	return measure{label, func(window) cell {
+		now, at := 0.0, w.end.Add(-time.Millisecond)
+		for _, x := range gauge {
 			if x.told.Equal(at) {
-				open += x.n
+				now += x.n
 			}
 		}
-		return exact(open)
+		return exact(now)
 	}}
-})
+}
 
 var failedShare = single(func(w *world) measure { return ratio("Failed messages", failed(w.handled), w.handled) })
 
@@ -105,6 +107,21 @@ func tiles() map[string]check {
 			return ratio("Unregistered names", w.handled.where(func(x fact) bool { return x.name == semconv.Other }), w.handled)
 		}),
 		"apmws-messages/Received size": single(func(w *world) measure { return ratio("Mean received size", w.bytesIn, w.received) }),
+
+		"apmws-outbound/Outbound calls": compared(true, func(w *world) measure { return tally("Outbound calls", w.outbound, w.gauge, time.Minute) }),
+		"apmws-outbound/Calls per connect": single(func(w *world) measure {
+			return ratio("Calls per connect", w.outbound, w.opened)
+		}),
+		"apmws-outbound/Waiting in send queues": single(func(w *world) measure { return atTheEnd("Waiting in send queues", w, w.waiting) }),
+		"apmws-outbound/Given up by send queues": single(func(w *world) measure {
+			return tally("Given up by send queues", w.givenUp, w.gauge, 0)
+		}),
+		"apmws-outbound/Slow consumers": single(func(w *world) measure {
+			return tally("Slow consumers", ofCause(w.closed, "slow_consumer"), w.gauge, 0)
+		}),
+		"apmws-outbound/Sent for each received": single(func(w *world) measure {
+			return ratio("Sent for each received", w.sent, w.received)
+		}),
 
 		"apmws-errors/Failed messages":  compared(true, func(w *world) measure { return tally("Failed messages", failed(w.handled), w.gauge, 0) }),
 		"apmws-errors/Ended by a panic": single(func(w *world) measure { return tally("Ended by a panic", ofCause(w.closed, "panic"), w.gauge, 0) }),

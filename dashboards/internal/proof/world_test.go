@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/apmws/go-apmws/apmws"
+	"github.com/apmws/go-apmws/apmws/semconv"
 	"github.com/apmws/go-apmws/exporters/wire/hour"
 	"github.com/apmws/go-apmws/exporters/wire/intake"
 )
@@ -32,6 +33,9 @@ type fact struct {
 	name, result, text, culprit   string // of messages, errors, spans and calls; the name is that of the transaction or span
 	failed                        bool
 	transaction, destination, typ string
+	host                          string        // that was called
+	recipients, missed            float64       // of a broadcast
+	slowest                       time.Duration // of its writes
 	connection                    *hour.Connection
 }
 
@@ -84,16 +88,19 @@ type world struct {
 	opened, refused, closed                           facts
 	received, sent, bytesIn, bytesOut                 facts
 	handled, rtt, unanswered, blocked, dropped, calls facts
+	outbound                                          facts // calls through apmws.Transport
+	waiting                                           facts // in send queues, at each report of a node and route
+	givenUp                                           facts // by send queues
 
 	// Of transactions, spans and errors.
-	connects, messages, ends, spans, errors facts
+	connects, messages, ends, spans, errors, broadcasts facts
 }
 
 // lists returns all lists.
 func (w *world) lists() []*facts {
 	return []*facts{
 		&w.gauge, &w.opened, &w.refused, &w.closed, &w.received, &w.sent, &w.bytesIn, &w.bytesOut, &w.handled, &w.rtt,
-		&w.unanswered, &w.blocked, &w.dropped, &w.calls, &w.connects, &w.messages, &w.ends, &w.spans, &w.errors,
+		&w.unanswered, &w.blocked, &w.dropped, &w.calls, &w.outbound, &w.waiting, &w.givenUp, &w.broadcasts, &w.connects, &w.messages, &w.ends, &w.spans, &w.errors,
 	}
 }
 
@@ -233,12 +240,23 @@ func (w *world) addMetrics(d *hour.Driven, x *index) {
 				}
 			}
 			w.gauge = append(w.gauge, fact{Place: place, told: at, n: open})
+			waiting := 0.0
+			for i := range d.Queued {
+				if q := &d.Queued[i]; q.Place == place && q.WaitsAt(at) {
+					waiting++
+				}
+			}
+			w.waiting = append(w.waiting, fact{Place: place, told: at, n: waiting})
 		}
 	}
 	for _, c := range d.Connections {
 		x.count(&w.opened, c.Opened.Add(c.HandshakeTook), fact{Place: c.Place, n: 1})
 		if !c.Closed.IsZero() {
-			x.count(&w.closed, c.Closed, fact{Place: c.Place, n: 1, took: c.Closed.Sub(c.Opened), cause: string(c.Cause)})
+			at := c.Closed
+			if c.Cause == apmws.CauseDrain { // a drained node reports as soon as the last one has ended
+				at = at.Truncate(time.Millisecond).Add(-1)
+			}
+			x.count(&w.closed, at, fact{Place: c.Place, n: 1, took: c.Closed.Sub(c.Opened), cause: string(c.Cause)})
 		}
 	}
 	for _, r := range d.Refusals {
@@ -268,6 +286,24 @@ func (w *world) addMetrics(d *hour.Driven, x *index) {
 	for _, b := range d.Writes {
 		x.count(&w.blocked, b.At, fact{Place: b.Place, n: 1, took: b.Blocked})
 	}
+	for _, q := range d.Queued {
+		if q.Dropped {
+			x.count(&w.givenUp, q.Done, fact{Place: q.Place, n: 1})
+		}
+	}
+	for _, b := range d.Broadcasts {
+		if b.Complete() {
+			x.tell(&w.broadcasts, b.At, b.At.Add(b.Took), fact{
+				Place: b.Place, n: 1, took: b.Took, name: "broadcast " + b.Name, recipients: float64(b.Recipients), missed: float64(b.Failed),
+				slowest: b.Slowest,
+			})
+		}
+	}
+	for _, c := range d.Calls {
+		if c.Host != "" {
+			x.count(&w.outbound, c.At, fact{Place: c.Place, n: 1, host: c.Host, name: c.From})
+		}
+	}
 	for _, e := range d.MalformedTraceContexts {
 		e.Route = "" // it is not told by route
 		x.count(&w.dropped, e.At, fact{Place: e.Place, n: 1, reason: "apmws › malformed_trace_context"})
@@ -282,7 +318,7 @@ func (w *world) addHandshakes(d *hour.Driven, x *index, ids map[*hour.Connection
 		done := at.Add(f.took)
 		f.n, f.name = 1, "CONNECT "+f.Route
 		x.tell(&w.connects, at, done, f)
-		if !isEndpoint(f.Place) {
+		if !isEndpoint(f.Place) || f.reason == "draining" { // the latter is the agent's own answer
 			return
 		}
 		x.tell(&w.spans, at, done, fact{Place: f.Place, n: 1, took: f.took, name: "authenticate", typ: "app"})
@@ -309,6 +345,7 @@ func (w *world) addHandshakes(d *hour.Driven, x *index, ids map[*hour.Connection
 var typeOfSpan = map[string]string{
 	"GET session": "db", "PUBLISH": "messaging", "INSERT INTO messages": "db", "SELECT FROM rooms": "db",
 	"SELECT FROM messages": "db", "GET api.billing.example": "external", "PUT files.example": "external",
+	"GET market.example": "external",
 }
 
 func (w *world) addMessages(d *hour.Driven, x *index, ids map[*hour.Connection]string) error {
@@ -340,12 +377,15 @@ func (w *world) addMessages(d *hour.Driven, x *index, ids map[*hour.Connection]s
 // them at its beginning, as all of that is, is told if the message is.
 func (w *world) addCalls(d *hour.Driven, x *index, sampled map[instant]bool) error {
 	for _, c := range d.Calls {
+		if c.From == semconv.None {
+			continue // of no transaction
+		}
 		done, weight := c.At.Add(c.Took), 1.0
 		typ, ok := typeOfSpan[c.Name]
 		if !ok {
 			return fmt.Errorf("a span of the name %q", c.Name)
 		}
-		if c.Service == "feeds" && c.From != "handshake" {
+		if c.Service == "feeds" && c.From != semconv.Handshake {
 			weight = 1 / hour.SampleRate
 			told, ok := sampled[instantOf(c.Node, c.At)]
 			if !ok {
@@ -367,7 +407,7 @@ func (w *world) addCalls(d *hour.Driven, x *index, sampled map[instant]bool) err
 
 // isFault says whether an end of that cause is an error of the server.
 func isFault(cause string) bool {
-	return cause == string(apmws.CauseWriteError) || cause == string(apmws.CauseHandlerError) || cause == string(apmws.CausePanic)
+	return cause == string(apmws.CauseSlowConsumer) || cause == string(apmws.CauseWriteError) || cause == string(apmws.CauseHandlerError) || cause == string(apmws.CausePanic)
 }
 
 func (w *world) addEnds(d *hour.Driven, x *index, ids map[*hour.Connection]string) error {
@@ -387,6 +427,11 @@ func (w *world) addEnds(d *hour.Driven, x *index, ids map[*hour.Connection]strin
 		}
 		x.tell(&w.ends, c.Closed, c.Closed, f)
 		if !isFault(f.cause) {
+			continue
+		}
+		if c.Cause == apmws.CauseSlowConsumer {
+			f.text, f.culprit = "slow consumer: the send queue is full", f.name
+			x.tell(&w.errors, c.Closed, c.Closed, f)
 			continue
 		}
 		// It is the failure of the last message that ended the connection.

@@ -192,19 +192,19 @@ func checkPicture(t *testing.T, name string) {
 	}
 }
 
-// All four are opened when none is named; one that fails does not keep the others
+// All are opened when none is named; one that fails does not keep the others
 // from being looked at; and one that is taller than the window is in the picture.
 func TestAllDashboards(t *testing.T) {
 	t.Parallel()
 	tall := board(old("Tall", `data-render-complete="true" style="height: 5000px"`, chart), "")
 	at := kibana(t, map[string]string{
 		"apmws-overview": good, "apmws-connections": board(recent("Blank", `data-render-complete="true"`, ""), ""), "apmws-messages": good,
-		"apmws-errors": tall,
+		"apmws-outbound": good, "apmws-errors": tall,
 	})
 	dir := t.TempDir()
 	var out, complaints bytes.Buffer
 	code := run(t.Context(), []string{"-kibana", at, "-pictures", dir}, environment, &out, &complaints)
-	if code != 1 || complaints.String() != "apmws-connections: \"Blank\" is empty\n" || strings.Count(out.String(), "\n") != 3 {
+	if code != 1 || complaints.String() != "apmws-connections: \"Blank\" is empty\n" || strings.Count(out.String(), "\n") != 4 {
 		t.Errorf("exit code %d\n%s%s", code, &out, &complaints)
 	}
 	for _, id := range all {

@@ -58,7 +58,7 @@ const usage = `Usage of look: look [flags] [dashboard-id ...], of the environmen
 `
 
 // all are the ids of the dashboards.
-var all = []string{"apmws-overview", "apmws-connections", "apmws-messages", "apmws-errors"}
+var all = []string{"apmws-overview", "apmws-connections", "apmws-messages", "apmws-outbound", "apmws-errors"}
 
 // run is main, with what it has from the system.
 func run(ctx context.Context, args []string, getenv func(string) string, out, complaints io.Writer) int {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/apmws/go-apmws/apmws"
+	"github.com/apmws/go-apmws/apmws/semconv"
 )
 
 // book is where the script notes what happens.
@@ -17,6 +18,8 @@ type book struct {
 	messages  []*Message
 	calls     []Call
 	malformed []Event
+
+	broadcasts []*Broadcast
 }
 
 // note notes something.
@@ -31,6 +34,7 @@ func (b *book) driven(end time.Time) *Driven {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	d := &Driven{
+		Broadcasts:             sorted(b.broadcasts, end, func(b *Broadcast) (time.Time, *Place) { return b.At, &b.Place }),
 		Refusals:               sorted(b.refusals, end, func(r *Refusal) (time.Time, *Place) { return r.At, &r.Place }),
 		Messages:               sorted(b.messages, end, func(m *Message) (time.Time, *Place) { return m.At, &m.Place }),
 		Calls:                  sorted(b.calls, end, func(c Call) (time.Time, *Place) { return c.At, &c.Place }),
@@ -42,6 +46,7 @@ func (b *book) driven(end time.Time) *Driven {
 	d.Connections = sorted(d.Connections, end, func(c *Connection) (time.Time, *Place) { return c.Opened, &c.Place })
 	d.Transfers = sorted(d.Transfers, end, func(t Transfer) (time.Time, *Place) { return t.At, &t.Place })
 	d.Writes = sorted(d.Writes, end, func(w Write) (time.Time, *Place) { return w.At, &w.Place })
+	d.Queued = sorted(d.Queued, end, func(q Queued) (time.Time, *Place) { return q.At, &q.Place })
 	d.Pings = sorted(d.Pings, end, func(p Ping) (time.Time, *Place) { return p.At, &p.Place })
 	return d
 }
@@ -50,6 +55,7 @@ func (b *book) driven(end time.Time) *Driven {
 func (d *Driven) addVisit(v *visit, end time.Time) {
 	c := v.connection
 	closed, pings := v.wire.end()
+	d.addQueued(v, closed, end)
 	if !closed.IsZero() && closed.Before(end) {
 		c.Closed, c.Cause, c.Code, c.Initiator = closed, v.told.cause, v.told.code, v.told.initiator
 	}
@@ -79,6 +85,29 @@ func (d *Driven) addVisit(v *visit, end time.Time) {
 			p.Lost, p.Ended = false, time.Time{}
 		}
 		d.Pings = append(d.Pings, p)
+	}
+}
+
+// addQueued adds what was put into the connection's queue.
+func (d *Driven) addQueued(v *visit, closed, end time.Time) {
+	all, slow := v.queued(closed)
+	if slow {
+		v.ends(apmws.CauseSlowConsumer, semconv.None, "server")
+	}
+	before := time.Time{} // when the last one left
+	for _, q := range all {
+		begun := q.At
+		if before.After(begun) {
+			begun = before
+		}
+		if !q.Done.Before(end) {
+			q.Done, q.Dropped = time.Time{}, false
+		}
+		if q.Broadcast != nil && q.At.Before(end) {
+			q.Broadcast.follow(q, begun)
+		}
+		before = q.Done
+		d.Queued = append(d.Queued, q)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -70,7 +71,8 @@ func (p *period) attend(v *visit, attempt uint64, until time.Time) (again bool) 
 	}
 	pongs := newChance(v.seed, attempt*streams+ofPongs)
 	ws.SetPingHandler(func(word string) error {
-		if c.silent.Load() || pongs.happens(0.015) {
+		// One who is silent after a ping is lost on the route of the news.
+		if c.silent.Load() || v.route != routeNews && pongs.happens(0.015) {
 			return nil
 		}
 		time.AfterFunc(min(pongs.lasts(48*time.Millisecond, 0.6)+15*time.Millisecond, 250*time.Millisecond), func() {
@@ -83,7 +85,7 @@ func (p *period) attend(v *visit, attempt uint64, until time.Time) (again bool) 
 	c.leave()
 	select {
 	case <-c.done:
-	case <-time.After(2 * patience):
+	case <-time.After(2 * newsPatience):
 		p.failf("the connection of %s on %s does not end after %q", v.user, v.node.name, v.ending)
 		ws.Close()
 		<-c.done
@@ -139,7 +141,7 @@ func (v *visit) oldHandshake() (status int, err error) {
 // refused notes a handshake that was not accepted.
 func (p *period) refused(v *visit, status int) (again bool) {
 	why := v.refuse
-	if status == draining.status() && v.node.draining.Load() {
+	if status == draining.status() && v.node.agent.Draining() {
 		why = draining
 	}
 	if status != why.status() {
@@ -162,13 +164,16 @@ func (c *client) read() {
 	for {
 		_, data, err := c.ws.ReadMessage()
 		if err != nil {
-			c.away = websocket.IsCloseError(err, websocket.CloseGoingAway)
+			if closing := new(websocket.CloseError); errors.As(err, &closing) && closing.Code == websocket.CloseGoingAway {
+				c.away = true
+				c.dismissed(closing.Text)
+			}
 			return
 		}
 		switch {
 		case bytes.HasPrefix(data, []byte(`{"type":"ack"`)), bytes.HasPrefix(data, []byte(`{"type":"sorry"`)):
 			c.acks <- struct{}{} // nobody says anything before the last answer has come
-		case bytes.HasPrefix(data, []byte(`{"type":"history"`)):
+		case bytes.HasPrefix(data, []byte(`{"type":"history"`)), bytes.HasPrefix(data, []byte(`{"type":"news`)):
 			if pause := c.pause.Swap(0); pause > 0 {
 				c.stalled.Store(true)
 				time.Sleep(time.Duration(pause))
@@ -233,6 +238,7 @@ func (c *client) leave() {
 		c.silent.Store(true)
 	case endProtocol:
 		c.ends(apmws.CauseProtocolError, "1002", "server")
+		_ = c.ws.NetConn().SetWriteDeadline(time.Time{})            // that of the last pong may have passed
 		_, _ = c.ws.NetConn().Write([]byte{0x83, 0x80, 0, 0, 0, 0}) // a frame with the reserved opcode 3
 	case endTooBig:
 		c.ends(apmws.CauseMessageTooBig, "1009", "server")
@@ -246,6 +252,10 @@ func (c *client) leave() {
 		c.say(envelope{Type: sayHistory, Do: doPanic})
 	case endUnread:
 		c.pause.Store(int64(writeTimeout + 5*time.Second))
+		if c.route == routeNews {
+			c.pause.Store(int64(newsPatience))
+			return
+		}
 		c.say(envelope{Type: sayHistory, Do: doStall})
 	default: // who stays is sent away or leaves at the end
 	}

@@ -9,5 +9,7 @@
 // exactly what the script made of it.
 //
 // The script is the same each time: two simulations with the same options drive in
-// the same, to the nanosecond. Ids differ, and which of the quotes were sampled.
+// the same, to the nanosecond, but on the route of the news, where the library leaves
+// the times of pings and the greatest ages to chance. Ids differ, and which of the
+// quotes were sampled.
 package hour

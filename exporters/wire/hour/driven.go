@@ -11,14 +11,15 @@ import (
 // Connections, their addresses, users and HandshakeTook, and Refusals are what the
 // clients know. Transfers, Pings, Writes, and with them when a connection was
 // closed and what it has sent and received, are what the network has seen at the
-// server's socket: an own reading of the frames. Calls and malformed trace contexts
-// are what the script has made of them.
+// server's socket: an own reading of the frames. Calls of hosts are what has arrived
+// there. Other calls and malformed trace contexts are what the script has made of them.
 //
 // Not independent of the library is what the script is told by it. Messages are
 // those that a handler was called for, which on routes with an endpoint the library
 // does; their times are the handler's own. And of the reasons of an end the script
 // knows all but two, which it takes from errors that it is given: that nobody
-// answers pings from the hook Close, and that nobody reads from Conn.Write.
+// answers pings from the hook Close, and that nobody reads from Conn.Write. Those that
+// are sent away by the library itself know it by the close frame, and by their queue.
 type Driven struct {
 	Connections []*Connection
 	Refusals    []*Refusal
@@ -27,6 +28,8 @@ type Driven struct {
 	Pings       []Ping
 	Writes      []Write
 	Calls       []Call
+	Queued      []Queued
+	Broadcasts  []*Broadcast
 
 	// MalformedTraceContexts came with handshakes and messages, and are none.
 	MalformedTraceContexts []Event
@@ -102,7 +105,8 @@ type Transfer struct {
 	Bytes    int64 // of payload
 }
 
-// Ping is one that a server has sent. Servers send one every 30 seconds.
+// Ping is one that a server has sent: every 30 seconds, or about that where the library
+// does.
 type Ping struct {
 	Place
 	At       time.Time
@@ -117,22 +121,67 @@ type Ping struct {
 	Ended time.Time
 }
 
-// Write is one call of Write of the server's socket, after the handshake.
+// Write is one call of Write of the server's socket, after the handshake, but for the
+// pings of the library.
 type Write struct {
 	Place
 	At      time.Time // when it returned
 	Blocked time.Duration
 }
 
-// Call is one of a server to another service, an exit span.
+// Call is one of a server to another service: an exit span, unless it is from none.
 type Call struct {
 	Place
 	At          time.Time // when it began
 	Name        string    // of the span
 	Destination string    // the resource, such as redis
+	Host        string    // that was called by HTTP through apmws.Transport; else empty
 	Took        time.Duration
 	Outcome     apmws.Outcome
-	From        string // "handshake", or the name of the message
+	From        string // CONNECT, the name of the message as it is told, or none
+}
+
+// Queued is a message that was put into the send queue of a connection, which are
+// those of the route of the news.
+type Queued struct {
+	Place
+	At        time.Time  // when it was put there
+	Done      time.Time  // when it was written or given up; zero: not yet
+	Dropped   bool       // it was given up
+	Broadcast *Broadcast // that it is of, or nil
+}
+
+// WaitsAt reports whether the message is in the queue at a time.
+func (q *Queued) WaitsAt(at time.Time) bool {
+	return !q.At.After(at) && (q.Done.IsZero() || q.Done.After(at))
+}
+
+// Broadcast is one message to many connections.
+type Broadcast struct {
+	Place
+	At                 time.Time
+	Name               string
+	Length             int // bytes of one copy
+	Recipients, Failed int
+	Took               time.Duration // until the last copy was written or given up
+	Slowest            time.Duration // of the writes
+
+	open bool // some copies are still in queues
+}
+
+// Complete reports whether all copies have been written or given up.
+func (b *Broadcast) Complete() bool { return !b.open }
+
+// Result is as the telemetry is to say.
+func (b *Broadcast) Result() string {
+	switch b.Failed {
+	case 0:
+		return resultOK
+	case b.Recipients:
+		return resultError
+	default:
+		return resultPartial
+	}
 }
 
 // Event is something that happened.
@@ -147,4 +196,5 @@ const (
 	resultError   = "error"
 	resultTimeout = "timeout"
 	resultPanic   = "panic"
+	resultPartial = "partial" // of a broadcast
 )

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/apmws/go-apmws/apmws"
+	"github.com/apmws/go-apmws/apmws/semconv"
 )
 
 // Names of messages.
@@ -41,6 +42,8 @@ func registered(route, name string) bool {
 	switch route {
 	case routeNotify:
 		return slices.Contains(notifyNames(), name)
+	case routeNews:
+		return slices.Contains(newsNames(), name)
 	case routeQuotes:
 		return slices.Contains(quoteNames(), name)
 	default:
@@ -55,12 +58,11 @@ const (
 
 // What clients ask to go wrong.
 const (
-	doPanic  = "panic"
-	doKick   = "kick"
-	doBreak  = "break"
-	doStall  = "stall"
-	doWait   = "wait"
-	fromHand = "handshake"
+	doPanic = "panic"
+	doKick  = "kick"
+	doBreak = "break"
+	doStall = "stall"
+	doWait  = "wait"
 )
 
 // What goes wrong by chance.
@@ -69,43 +71,28 @@ var (
 	errFull    = errors.New("room is full")
 	errStore   = errors.New("file store: 503 Service Unavailable")
 	errStale   = errors.New("quote feed is stale")
-	errBilling = errors.New("billing: 503 Service Unavailable")
 	errExpired = errors.New("the token has expired")
 )
 
-// What servers call.
+// What servers call but for partners.
 var (
 	redisGet     = callee{"GET session", "db.redis.get", "redis"}
 	redisPublish = callee{"PUBLISH", "messaging.redis.publish", "redis"}
 	insert       = callee{"INSERT INTO messages", "db.postgresql.query", "postgresql"}
 	selectRoom   = callee{"SELECT FROM rooms", "db.postgresql.query", "postgresql"}
 	selectPast   = callee{"SELECT FROM messages", "db.postgresql.query", "postgresql"}
-	billing      = callee{"GET api.billing.example", "external.http", "api.billing.example:443"}
-	fileStore    = callee{"PUT files.example", "external.http", "files.example:443"}
 )
 
 // authenticate is the hook of the endpoints.
 func (n *node) authenticate(ctx context.Context, _ *http.Request) (context.Context, error) {
 	v := visitOf(ctx)
-	if n.draining.Load() {
-		return ctx, &apmws.RefusalError{
-			Status: http.StatusServiceUnavailable, Reason: "draining", Header: http.Header{"Retry-After": {"2"}},
-		}
-	}
-	v.call(ctx, fromHand, redisGet, v.server.lasts(900*time.Microsecond, 0.4), nil)
+	v.call(ctx, semconv.Handshake, redisGet, v.server.lasts(900*time.Microsecond, 0.4), nil)
 	if v.refuse == unauthenticated {
 		return ctx, errExpired
 	}
 	apmws.FromContext(ctx).SetUser(v.user)
 	if v.route == routeRooms {
-		takes, err := v.server.lasts(45*time.Millisecond, 0.35), error(nil)
-		if n.script.inIncident(time.Now()) {
-			takes *= 3
-			if v.server.happens(0.04) {
-				err = errBilling // which lets nobody stand outside
-			}
-		}
-		v.call(ctx, fromHand, billing, takes, err)
+		n.askBilling(ctx, v, semconv.Handshake)
 	}
 	switch v.refuse {
 	case forbidden:
@@ -173,14 +160,19 @@ func (n *node) chat(ctx context.Context, v *visit, c *apmws.Conn, e envelope) er
 	case sayHistory:
 		return n.history(ctx, v, c, e.Do == doWait || e.Do == "" && v.server.happens(0.03))
 	case shareFile:
+		store := answer{e.Type, v.server.lasts(90*time.Millisecond, 0.5), http.StatusOK}
 		if v.server.happens(0.03) {
-			v.call(ctx, e.Type, fileStore, v.server.lasts(400*time.Millisecond, 0.3), errStore)
+			store.takes, store.status = v.server.lasts(400*time.Millisecond, 0.3), http.StatusServiceUnavailable
+		}
+		if !n.ask(ctx, fileStore, store) {
 			return errStore
 		}
-		v.call(ctx, e.Type, fileStore, v.server.lasts(90*time.Millisecond, 0.5), nil)
 		log.Info().Str("event.action", "file-stored").Int("file.size", len(e.Text)).Msg("file stored")
 	default:
 		time.Sleep(v.server.lasts(1500*time.Microsecond, 0.4))
+		if v.server.happens(0.7) {
+			n.askBilling(ctx, v, semconv.Other)
+		}
 	}
 	return nil
 }
@@ -221,8 +213,8 @@ func (n *node) quote(ctx context.Context, v *visit, e envelope) error {
 	c := apmws.FromContext(ctx)
 	switch {
 	case e.Type == quoteTopic:
-		v.call(ctx, e.Type, redisGet, v.server.lasts(time.Millisecond, 0.5), nil)
-		time.Sleep(v.server.lasts(20*time.Millisecond, 0.5))
+		n.ask(ctx, market, answer{e.Type, v.server.lasts(12*time.Millisecond, 0.5), http.StatusOK})
+		time.Sleep(v.server.lasts(10*time.Millisecond, 0.5))
 	case v.server.happens(0.004):
 		time.Sleep(v.server.between(600*time.Millisecond, 1500*time.Millisecond))
 	case v.server.happens(0.006):

@@ -118,18 +118,24 @@ func TestEverythingOccurs(t *testing.T) {
 func checkEverything(t *testing.T, r *Recording) {
 	t.Helper()
 	want := []string{
-		"normal 1000 client", "normal 1005 client", "going_away 1001 client", "going_away 1001 server",
+		"normal 1000 client", "normal 1005 client", "going_away 1001 client", "drain 1001 server", "max_age 1001 server",
+		"slow_consumer none server",
 		"application 4001 server", "heartbeat_timeout none network", "read_error none network", "protocol_error 1002 server",
 		"message_too_big 1009 server", "write_error none network", "handler_error 1011 server", "panic 1011 server",
 		"refused 401 unauthenticated", "refused 403 forbidden", "refused 403 origin", "refused 400 bad_handshake",
 		"refused 503 draining", "refused 500 upgrade_failed", "refused 429 quota",
 		"result ok", "result error", "result timeout", "result panic",
 		"name _OTHER", "name chat.say", "name chat.typing", "name chat.join", "name chat.leave", "name chat.history",
-		"name file.share", "name notify.ack", "name notify.subscribe", "name quote.tick", "name quote.subscribe",
+		"name file.share", "name notify.ack", "name notify.subscribe", "name quote.tick", "name quote.subscribe", "name news.read",
+		"broadcast ok", "broadcast partial", "queued", "dropped",
 		"malformed", "ping answered", "ping lost", "ping skipped",
-		"call redis", "call postgresql", "call api.billing.example:443", "call files.example:443",
+		"call redis", "call postgresql", "call api.billing.example:443 from CONNECT",
+		"call api.billing.example:443 from notify.subscribe", "call api.billing.example:443 from _OTHER",
+		"call files.example:443 from file.share", "call market.example:443 from quote.subscribe", "call push.example:443 from none",
+		"call failed",
 		"line websocket handshake", "line websocket connected", "line websocket refused", "line websocket message",
-		"line websocket disconnected", "line room joined",
+		"line websocket disconnected", "line room joined", "line websocket peer lost", "line websocket draining",
+		"line websocket drained",
 	}
 	seen := map[string]bool{}
 	see := func(format string, args ...any) { seen[fmt.Sprintf(format, args...)] = true }
@@ -166,7 +172,23 @@ func checkEverything(t *testing.T, r *Recording) {
 		}
 	}
 	for _, c := range r.Driven.Calls {
-		see("call %s", c.Destination)
+		if see("call %s", c.Destination); c.Host != "" {
+			see("call %s from %s", c.Destination, c.From)
+		}
+		if c.Outcome == apmws.OutcomeFailure {
+			see("call failed")
+		}
+	}
+	for _, b := range r.Driven.Broadcasts {
+		see("broadcast %s", b.Result())
+	}
+	for _, q := range r.Driven.Queued {
+		if q.Done.Sub(q.At) > time.Second {
+			see("queued")
+		}
+		if q.Dropped {
+			see("dropped")
+		}
 	}
 	for _, d := range r.Logs {
 		see("line %s", d.Text("message"))
@@ -180,7 +202,7 @@ func checkEverything(t *testing.T, r *Recording) {
 	for _, c := range r.Driven.Connections {
 		causes[c.Cause] = true
 	}
-	const known = 10 // close causes, and none while a connection is open
+	const known = 13 // close causes, and none while a connection is open
 	if len(causes) != known+1 {
 		t.Errorf("there are %d close causes, not %d: %v", len(causes)-1, known, causes)
 	}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -55,8 +54,9 @@ type node struct {
 	agent    *apmws.Agent
 	logger   zerolog.Logger
 	server   http.Server
+	calls    http.Client // of partners
 	listener *listener
-	draining atomic.Bool
+	stopped  chan struct{} // closed when the news end
 
 	mu   sync.Mutex
 	here []*visit // who is connected
@@ -66,7 +66,8 @@ type node struct {
 func (s *script) startNode(t *testing.T, spec nodeSpec) *node {
 	t.Helper()
 	n := &node{
-		nodeSpec: spec, script: s, logger: s.log.logger(spec),
+		nodeSpec: spec, script: s, logger: s.log.logger(spec), stopped: make(chan struct{}),
+		calls:    http.Client{Transport: apmws.Transport(partners{s.book})},
 		listener: newListener(&net.TCPAddr{IP: net.ParseIP(spec.address), Port: port}),
 	}
 	var err error
@@ -85,6 +86,9 @@ func (s *script) startNode(t *testing.T, spec nodeSpec) *node {
 		},
 	}
 	go func() { _ = n.server.Serve(n.listener) }() // until it is closed
+	if n.service == "chat" {
+		go n.publish(n.stopped)
+	}
 	n.logger.Info().Str("event.action", "server-started").Msg("server started")
 	return n
 }
@@ -105,9 +109,11 @@ func (n *node) options() apmws.Options {
 		},
 		Routes: map[string]apmws.MessageOptions{
 			routeNotify: {Names: notifyNames(), SendNames: []string{"ack", "push"}},
+			routeNews:   {Name: apmws.JSONField("type"), Names: newsNames(), SendNames: []string{"ack", newsHeadline, newsAlert}},
 			routeQuotes: {Name: apmws.JSONField("type"), Names: quoteNames(), SendNames: []string{"ack", "sorry"}},
 		},
 		RefusalReasons: []string{string(overQuota)},
+		Drain:          apmws.Drain{Rate: drainRate},
 	}
 	if n.service == "feeds" {
 		opts.Sampling = &apmws.Sampling{Rate: SampleRate, Slow: SlowFrom}
@@ -124,7 +130,7 @@ const (
 func (n *node) routes() http.Handler {
 	mux := http.NewServeMux()
 	endpoint := func(route string, handle func(context.Context, *visit, envelope) error) {
-		mux.Handle(route, n.agent.Endpoint(route, apmws.EndpointOptions{
+		opts := apmws.EndpointOptions{
 			Authenticate: n.authenticate,
 			Connect:      n.connected,
 			Message: func(ctx context.Context, m apmws.Message) error {
@@ -137,13 +143,19 @@ func (n *node) routes() http.Handler {
 				n.leave(v)
 			},
 			ReadLimit: readLimit, WriteTimeout: writeTimeout,
-		}))
+			Heartbeat: apmws.Heartbeat{Interval: -1}, // see beat
+		}
+		if route == routeNews {
+			opts = newsOptions(opts)
+		}
+		mux.Handle(route, n.agent.Endpoint(route, opts))
 	}
 	if n.service == "feeds" {
 		endpoint(routeQuotes, n.quote)
 		return mux
 	}
 	endpoint(routeRooms, n.room)
+	endpoint(routeNews, n.read)
 	mux.Handle(routeNotify, n.agent.Handler(routeNotify, http.HandlerFunc(n.notify)))
 	return mux
 }
@@ -152,12 +164,15 @@ func (n *node) routes() http.Handler {
 func (n *node) connected(ctx context.Context, c *apmws.Conn) (context.Context, error) {
 	v := visitOf(ctx)
 	v.member, v.outside = c, ctx
-	n.enter(v, c.Close)
-	n.beat(ctx, v, c.WebSocket())
+	n.enter(v)
+	if v.route != routeNews {
+		n.beat(ctx, v, c.WebSocket())
+	}
 	return ctx, nil
 }
 
-// beat pings a client until ctx is cancelled.
+// beat pings a client until ctx is cancelled, always at the same times, and only from
+// when it is busy: the library's own heartbeat is that of the news.
 func (n *node) beat(ctx context.Context, v *visit, ws *websocket.Conn) {
 	ws.SetPongHandler(func(string) error { return ws.SetReadDeadline(time.Now().Add(patience)) })
 	go func() {
@@ -179,10 +194,9 @@ func (n *node) beat(ctx context.Context, v *visit, ws *websocket.Conn) {
 	}()
 }
 
-func (n *node) enter(v *visit, sendAway func(code int, reason string) error) {
+func (n *node) enter(v *visit) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	v.sendAway = sendAway
 	n.here = append(n.here, v)
 }
 
@@ -202,17 +216,16 @@ func (n *node) visits() []*visit {
 	return present
 }
 
-// drain lets nobody in any more, and sends all away.
-func (n *node) drain(takes time.Duration) {
-	n.logger.Warn().Str("event.action", "server-draining").Msg("server drains its connections")
-	n.draining.Store(true)
-	present := n.visits()
-	for _, v := range present {
-		time.Sleep(takes / time.Duration(len(present)+1))
-		v.dismiss()
-	}
-	for _, v := range n.visits() { // who has come in the last moment
-		v.dismiss()
+// drainRate is how many guests are sent away in a second.
+const drainRate = 2
+
+// drain lets nobody in any more, sends all away, and reports that.
+func (n *node) drain(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	if err := n.agent.Shutdown(ctx); err != nil {
+		t.Errorf("%s: %v", n.name, err)
 	}
 }
 
@@ -229,12 +242,9 @@ func (n *node) stop(t *testing.T) {
 	if left := n.visits(); len(left) > 0 {
 		t.Errorf("%s stops with %d connections", n.name, len(left))
 	}
+	close(n.stopped)
 	n.server.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	if err := n.agent.Shutdown(ctx); err != nil {
-		t.Errorf("%s: %v", n.name, err)
-	}
+	n.drain(t)
 	n.logger.Info().Str("event.action", "server-stopped").Msg("server stopped")
 	n.tracer.Close()
 }

@@ -8,16 +8,12 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/apmws/go-apmws/apmws"
+	"github.com/apmws/go-apmws/apmws/semconv"
 )
 
 // notify is a handler with a loop of its own, on level 1.
 func (n *node) notify(w http.ResponseWriter, r *http.Request) {
 	v, c := visitOf(r.Context()), apmws.FromContext(r.Context())
-	if n.draining.Load() {
-		c.SetRefusalReason(string(draining))
-		http.Error(w, "draining", http.StatusServiceUnavailable)
-		return
-	}
 	time.Sleep(v.server.lasts(3*time.Millisecond, 0.4)) // the session is looked up
 	switch v.refuse {
 	case unauthenticated:
@@ -36,9 +32,7 @@ func (n *node) notify(w http.ResponseWriter, r *http.Request) {
 	defer ws.Close()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	n.enter(v, func(code int, reason string) error {
-		return ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(writeTimeout))
-	})
+	n.enter(v)
 	defer n.leave(v)
 	n.beat(ctx, v, ws)
 	// A channel, since the clock of the bubble stands while somebody waits for a lock.
@@ -69,7 +63,7 @@ func (n *node) notified(ctx context.Context, v *visit, typ int, data []byte, wri
 		defer tx.EndOnPanic()
 		if e.Type == notifyTopic {
 			v.call(ctx, e.Type, redisGet, v.server.lasts(time.Millisecond, 0.5), nil)
-			time.Sleep(v.server.lasts(18*time.Millisecond, 0.5))
+			n.askBilling(ctx, v, e.Type)
 		} else {
 			time.Sleep(v.server.lasts(2500*time.Microsecond, 0.6))
 		}
@@ -93,6 +87,9 @@ func (n *node) push(ctx context.Context, v *visit, write func(string) error) {
 		}
 		if write(`{"type":"push","text":"somebody has mentioned you"}`) != nil {
 			return
+		}
+		if c.happens(0.2) { // to the telephone, too: from a goroutine of the connection, and of no message
+			n.ask(ctx, pushes, answer{semconv.None, c.lasts(30*time.Millisecond, 0.4), http.StatusOK})
 		}
 		next.Reset(c.waits(40 * time.Second))
 	}

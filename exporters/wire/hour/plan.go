@@ -21,6 +21,7 @@ const (
 	ofNotify   = 230
 	ofQuotes   = 140
 	ofStaging  = 24
+	ofNews     = 50
 	early      = 25
 	ofIncident = 250
 )
@@ -29,8 +30,7 @@ const (
 const (
 	incidentBegins = 18 * time.Minute
 	incidentEnds   = 28 * time.Minute
-	restartBegins  = 40 * time.Minute
-	restartTakes   = 20 * time.Second // until all have been sent away
+	restartBegins  = 40*time.Minute + 137*time.Millisecond // not when those of the day before are pinged, on the half minute
 	restartStops   = 105 * time.Second
 	restartEnds    = 2 * time.Minute
 )
@@ -58,6 +58,7 @@ func newPlan(seed uint64, start, end time.Time, scale float64, isMain bool) *pla
 		g.node, g.user = "staging-1", fmt.Sprintf("tester-%d", 1+p.IntN(4))
 	})
 	p.refused()
+	p.news()
 	if isMain {
 		p.long()
 		p.incident()
@@ -158,6 +159,34 @@ func (p *plan) special() {
 	}
 }
 
+// news adds readers, on nodes that are not restarted. Some stay until they are too
+// old, some stop reading for a while or for good, and some vanish.
+func (p *plan) news() {
+	add := func(at time.Time, stay time.Duration, how ending) *guest {
+		g := p.add(at)
+		g.node, g.route, g.user = one(p.chance, "chat-1", "chat-3"), routeNews, p.person()
+		g.stay, g.ending = min(stay, 50*time.Minute), how
+		return g
+	}
+	for range p.many(ofNews) {
+		add(p.arrival(), p.lasts(210*time.Second, 1), one(p.chance, endNormal, endAway, endNoCode))
+	}
+	within := func() time.Time { return p.start.Add(p.between(time.Minute, 40*time.Minute)) }
+	for range p.many(5) {
+		add(p.start.Add(p.between(0, 10*time.Minute)), 40*time.Minute, endNormal).node = "chat-1"
+	}
+	for range p.many(10) {
+		add(within(), 5*time.Minute, endNormal).stall = p.between(readPause*2/3, readPause)
+	}
+	for i := range p.many(5) {
+		at := 11*time.Minute + time.Duration(i)*5*time.Minute + p.between(0, 3*time.Minute) // while others are there
+		add(p.start.Add(at), time.Minute, endUnread).node = "chat-1"
+	}
+	for range p.many(4) {
+		add(within(), 2*newsPatience, endSilence)
+	}
+}
+
 // take takes one out of several guests. There is always another: a new one, if need
 // be.
 func (p *plan) take(of *[]*guest) *guest {
@@ -247,11 +276,13 @@ func (p *plan) long() {
 	}
 }
 
-// inRestart adds a guest who finds its node draining.
+// inRestart adds a guest who finds its node draining, and some who make that last.
 func (p *plan) inRestart() {
-	g := p.add(p.start.Add(restartBegins + restartTakes/2))
-	p.inRoom(g)
-	g.node, g.stay, g.ending = "chat-2", 3*time.Minute, endNormal
+	for i, at := range []time.Duration{time.Second, -time.Minute, -time.Minute, -time.Minute, -time.Minute} {
+		g := p.add(p.start.Add(restartBegins + at + time.Duration(i)*time.Millisecond))
+		p.inRoom(g)
+		g.node, g.stay, g.ending = "chat-2", 5*time.Minute, endNormal
+	}
 }
 
 // incident adds the clients of a user that come back again and again.

@@ -124,9 +124,9 @@ func (p *period) set(name string, n *node) {
 func (p *period) restart(name string) {
 	sleepUntil(p.start.Add(restartBegins))
 	n := p.get(name)
-	n.drain(restartTakes)
+	n.drain(p.t)
+	p.set(name, nil) // nobody is sent here any more
 	sleepUntil(p.start.Add(restartBegins + restartStops))
-	p.set(name, nil)
 	n.stop(p.t)
 	sleepUntil(p.start.Add(restartBegins + restartEnds))
 	n = p.script.startNode(p.t, n.nodeSpec)

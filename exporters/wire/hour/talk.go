@@ -7,8 +7,12 @@ import (
 
 // live says what a guest says until a time, or until the connection ends.
 func (c *client) live(until time.Time) {
-	if c.ending == endSilence {
+	switch {
+	case c.ending == endSilence && c.route == routeNews:
+		until = until.Add(-newsPatience)
+	case c.ending == endSilence:
 		until = until.Add(-patience)
+	default:
 	}
 	if c.quiet || !c.sleep(max(0, time.Until(c.busyFrom))+c.chance.between(50*time.Millisecond, 300*time.Millisecond)) {
 		c.sleep(time.Until(until))
@@ -21,7 +25,10 @@ func (c *client) live(until time.Time) {
 	if !c.say(first) {
 		return
 	}
-	if c.stall > 0 {
+	if c.stall > 0 && c.route == routeNews {
+		c.pause.Store(int64(c.stall)) // from the next headline on
+		c.sleep(c.stall + 2*headlines)
+	} else if c.stall > 0 {
 		c.pause.Store(int64(c.stall))
 		if !c.say(envelope{Type: sayHistory, Do: doStall}) {
 			return
@@ -47,6 +54,8 @@ func (c *client) talk() (first envelope, next func() envelope, pace time.Duratio
 	switch c.route {
 	case routeNotify:
 		return envelope{Type: notifyTopic, Text: "mentions"}, func() envelope { return envelope{Type: notifyAck} }, 60 * time.Second
+	case routeNews:
+		return envelope{Type: newsRead}, func() envelope { return envelope{Type: newsRead} }, 90 * time.Second
 	case routeQuotes:
 		return envelope{Type: quoteTopic, Text: "all"}, func() envelope { return envelope{Type: quoteTick} }, 10 * time.Second
 	default:

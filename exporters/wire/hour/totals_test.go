@@ -32,14 +32,14 @@ func toldSums(documents []intake.Document) sums {
 		var labels []string
 		for _, label := range []string{
 			"http_response_status_code", "websocket_refusal_reason", "websocket_close_cause", "websocket_message_name",
-			"event_outcome", "exporter", "reason",
+			"event_outcome", "exporter", "reason", "server_address",
 		} {
 			if value := d.Text("labels." + label); value != "" {
 				labels = append(labels, value)
 			}
 		}
 		for field, value := range d {
-			if !strings.HasPrefix(field, "websocket.") || field == "websocket.connections.active" {
+			if !strings.HasPrefix(field, "websocket.") || field == "websocket.connections.active" || field == "websocket.send_queue.messages" {
 				continue
 			}
 			key := series(d.Text("service.node.name"), d.Text("labels.http_route"), field, labels...)
@@ -118,6 +118,16 @@ func sumsOf(d *Driven, before time.Time) sums {
 	}
 	for _, w := range d.Writes {
 		lasts(w.At, w.Place, "websocket.write.duration", w.Blocked)
+	}
+	for _, q := range d.Queued {
+		if q.Dropped {
+			count(q.Done, q.Place, "websocket.send_queue.dropped", 1)
+		}
+	}
+	for _, c := range d.Calls {
+		if c.Host != "" {
+			count(c.At, c.Place, "websocket.outbound.calls", 1, c.From, c.Host)
+		}
 	}
 	for _, e := range d.MalformedTraceContexts {
 		count(e.At, Place{Node: e.Node}, "websocket.telemetry.dropped", 1, "apmws", "malformed_trace_context")
@@ -219,6 +229,15 @@ func TestOpenConnections(t *testing.T) {
 				open++
 			}
 		}
+		waiting := 0
+		for _, q := range r.Driven.Queued {
+			if q.Node == d.Text("service.node.name") && q.Route == d.Text("labels.http_route") && q.WaitsAt(at) {
+				waiting++
+			}
+		}
+		if told, ok := d["websocket.send_queue.messages"].(float64); !ok || told != float64(waiting) {
+			t.Errorf("%s %s at %v: %v are told to wait, %d do", d.Text("service.node.name"), d.Text("labels.http_route"), at, told, waiting)
+		}
 		if float64(open) != n {
 			t.Errorf("%s %s at %v: %v are told, %d are open", d.Text("service.node.name"), d.Text("labels.http_route"), at, n, open)
 		}
@@ -235,7 +254,7 @@ func TestOpenConnections(t *testing.T) {
 		t.Errorf("there are reports in %d minutes", len(minutes))
 	}
 	for minute, n := range minutes {
-		const routes, ofRestarted = 9, 2
+		const routes, ofRestarted = 13, 3
 		if n < routes-ofRestarted {
 			t.Errorf("minute %d: gauges of %d nodes and routes", minute, n)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apmws/go-apmws/apmws/semconv"
 	"github.com/apmws/go-apmws/exporters/wire/intake"
 )
 
@@ -123,7 +124,7 @@ func TestMessages(t *testing.T) {
 	before := r.End.Add(-lastReport)
 	got := map[string]intake.Document{}
 	for _, d := range r.Documents {
-		if d.Text("transaction.type") == "Message" && d.Text("processor.event") == "transaction" {
+		if d.Text("labels.websocket_event") == "message" && d.Text("processor.event") == "transaction" {
 			got[at(d.Text("service.node.name"), d.Text("transaction.name"), d.Number("timestamp.us"))] = d
 		}
 	}
@@ -163,6 +164,41 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// TestBroadcasts: each broadcast has a transaction that tells what became of it.
+func TestBroadcasts(t *testing.T) {
+	r := recorded(t)
+	before := r.End.Add(-lastReport)
+	got := map[string]intake.Document{}
+	for _, d := range r.Documents {
+		if d.Text("labels.websocket_event") == "broadcast" && d.Text("processor.event") == "transaction" {
+			got[at(d.Text("service.node.name"), d.Text("transaction.name"), d.Number("timestamp.us"))] = d
+		}
+	}
+	want := 0
+	for _, b := range r.Driven.Broadcasts {
+		if !b.Complete() || !b.At.Add(b.Took).Before(before) {
+			continue
+		}
+		want++
+		d, ok := got[atTime(b.Node, "broadcast "+b.Name, b.At)]
+		if !ok {
+			t.Errorf("no transaction of %+v", b)
+			continue
+		}
+		checkFields(t, d, map[string]any{
+			"transaction.type": "Message", "transaction.result": b.Result(), "labels.http_route": b.Route,
+			"labels.websocket_message_direction": "outbound", "numeric_labels.websocket_message_length": float64(b.Length),
+			"numeric_labels.websocket_broadcast_recipients": float64(b.Recipients),
+			"numeric_labels.websocket_broadcast_failed":     float64(b.Failed),
+		})
+		checkNear(t, d, "transaction.duration.us", float64(b.Took.Microseconds()), 10)
+		checkNear(t, d, "numeric_labels.websocket_broadcast_slowest_write", b.Slowest.Seconds(), 1e-5)
+	}
+	if len(got) != want || want == 0 {
+		t.Errorf("%d transactions of %d broadcasts", len(got), want)
+	}
+}
+
 // TestCalls: what the APM Server derives of calls is what was called.
 func TestCalls(t *testing.T) {
 	r := recorded(t)
@@ -175,7 +211,7 @@ func TestCalls(t *testing.T) {
 		}
 	}
 	for _, c := range r.Driven.Calls {
-		if c.At.Before(before) && c.Service != "feeds" {
+		if c.At.Before(before) && c.Service != "feeds" && c.From != semconv.None {
 			want[c.Environment+" "+c.Destination+" "+string(c.Outcome)]++
 		}
 	}
@@ -189,7 +225,7 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// TestNoSecrets: what clients put into their queries is nowhere.
+// TestNoSecrets: what clients and servers put into their queries is nowhere.
 func TestNoSecrets(t *testing.T) {
 	r := recorded(t)
 	for _, request := range r.Requests {

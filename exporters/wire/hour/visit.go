@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gorilla/websocket"
-
 	"github.com/apmws/go-apmws/apmws"
 	"github.com/apmws/go-apmws/apmws/semconv"
 )
@@ -26,13 +24,13 @@ type visit struct {
 	opened     time.Time
 	connection *Connection
 	wire       wire
-	outside    context.Context                     // of the connection, outside of any message
-	member     *apmws.Conn                         // set with sendAway on level 3
-	sendAway   func(code int, reason string) error // of the server, while the visit is in the list of its node
-	stalled    atomic.Bool                         // the client does not read
+	outside    context.Context // of the connection, outside of any message
+	member     *apmws.Conn     // on level 3
+	stalled    atomic.Bool     // the client does not read
 
-	mu   sync.Mutex
-	told told // how it has ended; the first who knows says so
+	mu        sync.Mutex
+	addressed []addressed // in the order of the queue
+	told      told        // how it has ended; the first who knows says so
 }
 
 // Streams of chance of a guest, by the attempt.
@@ -81,7 +79,7 @@ func (v *visit) isOver() bool {
 
 // readEnded notes silence.
 func (v *visit) readEnded(err error) {
-	if isTimeout(err) {
+	if isTimeout(err) || peerLost(err) {
 		v.ends(apmws.CauseHeartbeatTimeout, semconv.None, "network")
 	}
 }
@@ -91,13 +89,15 @@ func isTimeout(err error) bool {
 	return errors.As(err, &netErr) && netErr.Timeout()
 }
 
-// dismiss sends the guest to another node.
-func (v *visit) dismiss() {
-	if v.isOver() {
-		return
+// dismissed notes that the server has sent the guest away, as the close frame says.
+func (v *visit) dismissed(reason string) {
+	switch reason {
+	case "going away":
+		v.ends(apmws.CauseDrain, "1001", "server")
+	case "max age":
+		v.ends(apmws.CauseMaxAge, "1001", "server")
+	default: // of the guest's own
 	}
-	v.ends(apmws.CauseGoingAway, "1001", "server")
-	_ = v.sendAway(websocket.CloseGoingAway, "the server restarts") // it may have gone
 }
 
 // envelope is what clients say.

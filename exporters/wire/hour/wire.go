@@ -48,9 +48,7 @@ func (w *wire) answered(word string, now time.Time) {
 func (w *wire) written(b []byte, n int, begun, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.out.open {
-		w.writes = append(w.writes, Write{Place: w.place, At: now, Blocked: now.Sub(begun)})
-	}
+	opened, pings := w.out.open, len(w.pings)
 	// A ping counts from when its sender began to write it.
 	passed := w.out.pass(b[:n], func(opcode byte, payload []byte) {
 		if opcode == opPing {
@@ -58,6 +56,10 @@ func (w *wire) written(b []byte, n int, begun, now time.Time) {
 			w.words = append(w.words, string(payload))
 		}
 	})
+	// Those that the library sends by itself are no writes of the application's.
+	if own := w.place.Route == routeNews && len(w.pings) > pings; opened && !own {
+		w.writes = append(w.writes, Write{Place: w.place, At: now, Blocked: now.Sub(begun)})
+	}
 	w.passed(passed, false, now)
 }
 
