@@ -44,6 +44,7 @@ budgets: ## Measure what apmws costs beside the same server without it (5 minute
 
 dashboards: ## Write the dashboards' files and pictures anew
 	go run ./dashboards/internal/generate
+	go run ./dashboards/grafana/proof/generate
 	go test -run TestPictures ./dashboards/internal/proof -update
 
 vuln: ## Look for known vulnerabilities that the code reaches

@@ -3,7 +3,7 @@
 //
 // [Kibana] is the file that Kibana's own import takes, [ImportKibana] imports it
 // and explains what stands in the way. The command in dashboards/import does the
-// same from a shell.
+// same from a shell. [Grafana] is a dashboard for Grafana over Prometheus.
 package dashboards
 
 import _ "embed"
@@ -16,3 +16,12 @@ var kibanaFile string
 // document a line, for the import of Kibana's Saved Objects page or for POST
 // /api/saved_objects/_import. The caller owns the copy.
 func Kibana() []byte { return []byte(kibanaFile) }
+
+//go:embed grafana/apmws.json
+var grafanaFile string
+
+// Grafana returns the dashboard for Grafana over Prometheus: one JSON document, for
+// Grafana's own import (Dashboards, New, Import), for a provisioned directory, or,
+// as the field dashboard, for POST /api/dashboards/db. Its data source is a variable.
+// The caller owns the copy.
+func Grafana() []byte { return []byte(grafanaFile) }
