@@ -25,7 +25,8 @@ import (
 // An agent.Endpoint has nothing inside; handshakes go to it past the log, as in
 // routes.
 //
-// Requests come from the address that client returns. Those for which quiet, if not nil, is true are logged at debug level.
+// Requests come from the address that client returns. Those for which quiet, if not
+// nil, is true are logged at debug level.
 func accessLog(log zerolog.Logger, client func(*http.Request) string, quiet func(*http.Request) bool) func(http.Handler) http.Handler {
 	write := func(r *http.Request, status, size int, took time.Duration) {
 		level := zerolog.InfoLevel

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -51,7 +52,14 @@ func (s *server) login(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusInternalServerError, somethingWrong)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]string{"token": token})
+	writeJSON(w, http.StatusOK, loggedIn{token, int(s.tokens.lifetime.Seconds())})
+}
+
+// loggedIn is a token and for how many seconds it is good (RFC 6749, section 5.1),
+// which a client can tell whatever its clock says.
+type loggedIn struct {
+	Token     string `json:"token"`
+	ExpiresIn int    `json:"expires_in"`
 }
 
 const wrongHost = "this server listens for its own machine alone: call it localhost"
@@ -69,20 +77,62 @@ func (s *server) authenticate(ctx context.Context, r *http.Request) (context.Con
 	}
 	token := tokenOf(r)
 	if token == "" {
-		return ctx, &problem{"sign in first", errUnauthenticated}
+		return ctx, &problem{"sign in first", refuseToken(tokenMissing)}
 	}
-	user, err := s.cfg.verify(ctx, token)
-	if err != nil {
-		return ctx, &problem{"your sign-in is not valid, sign in again", fmt.Errorf("%w: %w", errUnauthenticated, err)}
-	}
-	apmws.FromContext(ctx).SetUser(user)
-	if s.hub.closed() {
+	who, err := s.cfg.verify(ctx, token)
+	if s.agent.Draining() { // since then, and what is not done by now may have been cut off
 		return ctx, &problem{goingAway, apmws.Refuse(http.StatusServiceUnavailable, "draining")}
 	}
+	if err != nil {
+		if !errors.As(err, new(*apmws.RefusalError)) {
+			err = fmt.Errorf("%w: %w", refuseToken(tokenInvalid), err)
+		}
+		return ctx, &problem{badSignIn, err}
+	}
+	conn := apmws.FromContext(ctx)
+	conn.SetUser(who.user)
+	closeWhenExpired(conn, who)
 	return ctx, nil
 }
 
-var errUnauthenticated = apmws.Refuse(http.StatusUnauthorized, "unauthenticated")
+const (
+	badSignIn = "your sign-in is not valid, sign in again"
+	goingAway = "the server is going away"
+)
+
+// closeTokenExpired is the close code of a connection whose token has expired: 4000,
+// where the codes of applications begin (RFC 6455, section 7.4.2), and HTTP's 401.
+// Who gets it signs in again and comes back.
+const closeTokenExpired = 4401
+
+// closeWhenExpired closes a connection when its token expires, unless it has been
+// renewed by then.
+func closeWhenExpired(conn *apmws.Conn, who identity) {
+	_ = conn.CloseAt(who.expires, closeTokenExpired, "token expired") // fails for a code that is none
+}
+
+var errOtherUser = errors.New("chat: a token of another user")
+
+// renew takes a new token for the connection that a message came in by. One that is
+// not good changes nothing: the old one is good for the rest of its time.
+func (s *server) renew(ctx context.Context, m *member, token string) (answer any, err error) {
+	within, span := apmws.StartSpan(ctx, "authenticate", apmws.SpanOptions{})
+	who, err := s.cfg.verify(within, token)
+	text := badSignIn
+	if err == nil && who.user != m.conn.User() {
+		err, text = errOtherUser, "that sign-in is somebody else's"
+	}
+	span.End(err)
+	if err != nil {
+		return nil, &problem{text: text}
+	}
+	closeWhenExpired(m.conn, who)
+	news := renewed{Type: typeRenewed}
+	if !who.expires.IsZero() {
+		news.Expires = who.expires.UTC().Format(time.RFC3339)
+	}
+	return news, nil
+}
 
 // tokenOf returns the token of a handshake: that of the Authorization header,
 // else the subprotocol after "bearer" (RFC 6750, section 2.1, in spirit).

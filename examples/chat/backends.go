@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -8,6 +9,7 @@ import (
 	"github.com/newrelic/go-agent/v3/newrelic"
 	"go.elastic.co/apm/v2"
 
+	"github.com/apmws/go-apmws/exporters/elasticws"
 	"github.com/apmws/go-apmws/exporters/newrelicws"
 )
 
@@ -38,4 +40,15 @@ func (cfg config) newRelicApp() (*newrelic.Application, error) {
 		return nil, fmt.Errorf("new relic: %w", err)
 	}
 	return app, nil
+}
+
+// elasticExporter gives up sooner than -drain says at the end, where Elastic does not
+// answer: that time is for the connections. New Relic's agent answers by itself.
+type elasticExporter struct{ *elasticws.Exporter }
+
+// Shutdown implements apmws.Shutdowner.
+func (e elasticExporter) Shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reportGrace)
+	defer cancel()
+	return e.Exporter.Shutdown(ctx)
 }

@@ -55,12 +55,12 @@ func TestNewRelicIsFlushed(t *testing.T) {
 	ada.expectClose(websocket.CloseGoingAway)
 	<-stopped
 	all := c.records(t)
-	for _, key := range []string{opened, "Message/chat.join ok", "Disconnection/DISCONNECT /ws going_away"} {
+	for _, key := range []string{opened, "Message/chat.join ok", "Disconnection/DISCONNECT /ws drain"} {
 		if _, ok := all[key]; !ok {
 			t.Errorf("no %s in %v", key, all)
 		}
 	}
-	if closed := c.metrics["Custom/WebSocket/Connections/Closed/going_away"].total; closed != 1 {
+	if closed := c.metrics["Custom/WebSocket/Connections/Closed/drain"].total; closed != 1 {
 		t.Errorf("New Relic has counted %v ends, want 1", closed)
 	}
 }
@@ -79,6 +79,7 @@ func TestNewRelicIsOffByDefault(t *testing.T) {
 // A New Relic that cannot be reached, as its variables have it, holds up neither
 // the chat nor the exit; what its agent has to say is in the log, without the key.
 func TestNewRelicIsAway(t *testing.T) {
+	t.Parallel()
 	away := httptest.NewServer(http.NotFoundHandler()) // speaks no TLS
 	defer away.Close()
 	p := startProcess(t, nil, []string{
@@ -95,7 +96,7 @@ func TestNewRelicIsAway(t *testing.T) {
 	p.stdout.wait(t, "application", 1, func(l logLine) bool { return strings.Contains(l.str("message"), "my-app") })
 	begin := time.Now()
 	p.signal(t, syscall.SIGTERM)
-	if code := p.waitExit(t); code != 0 || time.Since(begin) > 10*time.Second || p.stderr.Len() > 0 {
+	if code := p.waitExit(t); code != 0 || time.Since(begin) > drainGrace || p.stderr.Len() > 0 {
 		t.Errorf("exit code %d after %v\n%s%s", code, time.Since(begin), p.stdout, p.stderr)
 	}
 	if strings.Contains(p.stdout.String(), "licence-secret") {

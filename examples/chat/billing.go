@@ -10,40 +10,52 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/apmws/go-apmws/apmws"
 )
 
 const billingWait = 3 * time.Second
 
 // billing is a client of the billing API, and that API too: a service that a
-// chat would call elsewhere listens here, on a loopback port of its own.
+// chat would call elsewhere listens here, on a loopback port of its own, and goes
+// by a name as it would there.
 type billing struct {
 	client http.Client
-	url    string
+	addr   string // where the API listens
 	api    *http.Server
 	served chan error
 }
 
-func newBilling() (*billing, error) {
+const billingURL = "http://billing/status"
+
+func newBilling(log zerolog.Logger) (*billing, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("billing: %w", err)
 	}
 	b := &billing{
-		client: http.Client{Transport: &spanTransport{base: &http.Transport{}, destination: "billing"}},
-		url:    "http://" + ln.Addr().String() + "/status",
-		api:    &http.Server{Handler: billingAPI(), ReadHeaderTimeout: billingWait},
+		addr:   ln.Addr().String(),
+		api:    &http.Server{Handler: billingAPI(log), ReadHeaderTimeout: billingWait},
 		served: make(chan error, 1),
 	}
+	b.client.Transport = apmws.Transport(&http.Transport{DialContext: b.dial}) // says whose calls these are
 	go func() { b.served <- b.api.Serve(ln) }()
 	return b, nil
 }
 
+// dial connects to the API, whatever its name resolves to.
+func (b *billing) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, network, b.addr)
+}
+
 // billingAPI answers after a little while, as services do, so that it shows in
-// a waterfall.
-func billingAPI() http.Handler {
+// a waterfall. Its log does not know why it is asked.
+func billingAPI(log zerolog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		log.Debug().Str("event.action", "billing-request").Str("user.id", cut(r.Header.Get("X-User"), 4*maxName)).Msg("billing API asked")
 		time.Sleep(15 * time.Millisecond)
 		writeJSON(w, http.StatusOK, billingStatus{Plan: "free", State: "active"})
 	})
@@ -71,7 +83,7 @@ func (b *billing) status(ctx context.Context, user string) (answer any, err erro
 }
 
 func (b *billing) get(ctx context.Context, user string) (status billingStatus, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, billingURL, http.NoBody)
 	if err != nil {
 		return status, err
 	}
@@ -99,27 +111,3 @@ func (b *billing) close() error {
 	}
 	return err
 }
-
-// spanTransport makes each request a span of the message that is being handled,
-// in every exporter at once. It ends when the head of the answer is there.
-type spanTransport struct {
-	base        *http.Transport
-	destination string // a bounded name of the service, never a host that varies
-}
-
-// RoundTrip implements http.RoundTripper.
-func (t *spanTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, span := apmws.StartSpan(req.Context(), req.Method+" "+t.destination, apmws.SpanOptions{
-		Type: "external.http", Destination: t.destination,
-	})
-	res, err := t.base.RoundTrip(req.WithContext(ctx))
-	failure := err
-	if err == nil && res.StatusCode >= http.StatusBadRequest {
-		failure = errors.New(res.Status)
-	}
-	span.End(failure)
-	return res, err
-}
-
-// CloseIdleConnections lets http.Client reach the transport below.
-func (t *spanTransport) CloseIdleConnections() { t.base.CloseIdleConnections() }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/gorilla/websocket"
+
+	"github.com/apmws/go-apmws/apmws"
 )
 
 // both is a chat that reports to stand-ins for Elastic and New Relic at once.
@@ -40,12 +42,12 @@ func startBoth(t *testing.T) *both {
 	b.node = startNode(t, func(cfg *config) {
 		cfg.redisURL, cfg.secret = "redis://"+b.redis.Addr(), secret
 		cfg.elastic, cfg.newRelic, cfg.newRelicOption = b.intake.URL, licenceKey, b.collector.configure
-		cfg.heartbeat = time.Hour // so one ping for each connection
-		cfg.verify = func(ctx context.Context, token string) (string, error) {
+		cfg.heartbeat = apmws.Heartbeat{Interval: -1} // a ping when the test says so
+		cfg.verify = func(ctx context.Context, token string) (identity, error) {
 			if token == panicToken {
 				panic("cannot verify")
 			}
-			return tokens{secret}.verify(ctx, token)
+			return tokens{secret: secret, audience: defaultAudience}.verify(ctx, token)
 		}
 	})
 	connected(t, b.newRelic) // it drops what comes before
@@ -107,6 +109,21 @@ func (v *visit) exchange(message string, want map[string]string) {
 	}
 }
 
+// ping pings who is in a room, as a heartbeat does when it is time.
+func (b *both) ping(t *testing.T, v *visit, room string) {
+	t.Helper()
+	for _, conn := range b.hub.listeners(room) {
+		if conn.ID() != v.id {
+			continue
+		}
+		if err := conn.WebSocket().WriteControl(websocket.PingMessage, nil, time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Fatalf("%s is not in %s", v.name, room)
+}
+
 func (v *visit) leave(reason string) {
 	v.t.Helper()
 	frame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, reason)
@@ -124,14 +141,14 @@ func (v *visits) all() []*visit {
 	return []*visit{v.bob, v.ada, v.cleo, v.dan, v.badToken, v.panicked, v.otherSite}
 }
 
-// whose says which of them has the id of a connection.
-func (v *visits) whose(connection any) string {
+// whose says which of them has the id of a connection, or what else is known of that.
+func (v *visits) whose(connection any, otherwise string) string {
 	for _, one := range v.all() {
 		if one.id == connection {
 			return one.name
 		}
 	}
-	return "nobody"
+	return otherwise
 }
 
 const (
@@ -153,6 +170,7 @@ func (b *both) happen(t *testing.T, token func(user string) string) *visits {
 	v := &visits{}
 	v.bob = b.visit(t, "Bob", http.StatusSwitchingProtocols, token("Bob"), http.Header{"Traceparent": {"nonsense"}})
 	v.bob.exchange(joinTea, joinedRoom("tea"))
+	b.ping(t, v.bob, "tea")
 	v.bob.exchange(sayTea, sayings("tea", "Bob", "text-secret"))
 	v.bob.leave("")
 	b.log.wait(t, "disconnected", 1, action("websocket-disconnected"))
@@ -161,10 +179,12 @@ func (b *both) happen(t *testing.T, token func(user string) string) *visits {
 
 	v.ada = b.visit(t, "Ada", http.StatusSwitchingProtocols, token("Ada"), http.Header{"Origin": {strings.TrimSuffix(b.url, "/")}})
 	v.ada.exchange(joinTea, joinedRoom("tea"))
+	b.ping(t, v.ada, "tea")
 	v.ada.exchange(sayTea, sayings("tea", "Ada", "text-secret"))
 	v.cleo = b.visit(t, "Cleo", http.StatusSwitchingProtocols, token("Cleo"), http.Header{})
 	v.cleo.SetPingHandler(func(string) error { return nil }) // she answers none
 	v.cleo.exchange(`{"type":"chat.join","room":"den"}`, joinedRoom("den"))
+	b.ping(t, v.cleo, "den")
 	v.cleo.exchange(`{"type":"chat.say","room":"den","text":"text-secret"}`, sayings("den", "Cleo", "text-secret"))
 	b.report(t)
 
@@ -179,6 +199,7 @@ func (b *both) happen(t *testing.T, token func(user string) string) *visits {
 
 	v.dan = b.visit(t, "Dan", http.StatusSwitchingProtocols, token("Dan"), http.Header{})
 	v.dan.exchange(joinTea, joinedRoom("tea"))
+	b.ping(t, v.dan, "tea")
 	v.dan.exchange(sayTea, sayings("tea", "Dan", "text-secret"))
 	v.dan.Close() // without a word
 	b.log.wait(t, "disconnected", 3, action("websocket-disconnected"))
@@ -219,13 +240,15 @@ func TestBoth(t *testing.T) {
 	<-stopped
 
 	contract := contractOf(v)
-	elastic, newRelic := b.intake.tell(v), b.collector.tell(v)
+	// The trace that goes through Redis is that of the first back end, for both.
+	says := b.intake.says(v)
+	elastic, newRelic := b.intake.tell(v, says), b.collector.tell(v, says)
 	checkContract(t, contract, elastic)
 	checkContract(t, contract, newRelic)
 	checkAgreement(t, contract, elastic, newRelic)
 	b.checkMetrics(t, v)
 	b.checkDurations(t, contract, elastic)
-	b.checkIDs(t, v, len(contract))
+	b.checkIDs(t, v, elastic)
 	b.checkLog(t, contract, elastic, newRelic)
 
 	places := map[string]string{
@@ -250,19 +273,27 @@ func TestBoth(t *testing.T) {
 var idPattern = regexp.MustCompile(`"([0-9a-f]{32}|[0-9a-f]{16})"`)
 
 // checkIDs finds all that looks like an id: the two have those of the connections
-// in common, and no other.
-func (b *both) checkIDs(t *testing.T, v *visits, transactions int) {
+// in common, and what goes through Redis, and no other.
+func (b *both) checkIDs(t *testing.T, v *visits, elastic *told) {
 	t.Helper()
-	var connections []string
+	var common []string
 	for _, one := range v.all() {
-		connections = append(connections, one.id)
+		common = append(common, one.id)
+	}
+	for key, tx := range elastic.transactions {
+		if parent, ok := tx.leaves["parent_id"].(string); ok && strings.HasPrefix(key, "Message/broadcast ") {
+			common = append(common, parent, tx.trace, tx.trace[:len(parent)]) // the agent makes the one of the other
+		}
+	}
+	if n := len(v.all()) + 3*4; len(common) != n {
+		t.Errorf("%d ids in common, want %d", len(common), n)
 	}
 	sent := map[string]string{"Elastic": b.intake.sent(), "New Relic": b.collector.sent()}
 	for whose, other := range map[string]string{"Elastic": "New Relic", "New Relic": "Elastic"} {
 		n := 0
 		for _, match := range idPattern.FindAllStringSubmatch(sent[whose], -1) {
 			id := match[1]
-			if slices.Contains(connections, id) {
+			if slices.Contains(common, id) {
 				continue
 			}
 			n++
@@ -270,7 +301,7 @@ func (b *both) checkIDs(t *testing.T, v *visits, transactions int) {
 				t.Errorf("%s has the id %s of %s", other, id, whose)
 			}
 		}
-		if n < 3*transactions { // trace, transaction, link or span
+		if n < 3*len(elastic.transactions) { // trace, transaction, link or span
 			t.Errorf("only %d ids in what %s got", n, whose)
 		}
 	}
@@ -281,8 +312,8 @@ func (b *both) checkLog(t *testing.T, contract []wanted, elastic, newRelic *told
 	t.Helper()
 	for i := range contract {
 		w := &contract[i]
-		if w.kind == "Disconnection" {
-			continue // its line has the ids of CONNECT
+		if w.kind == "Disconnection" || w.isBroadcast() {
+			continue // its line has the ids of CONNECT, or is none
 		}
 		e, n := elastic.transactions[w.key()], newRelic.transactions[w.key()]
 		if e == nil || n == nil {

@@ -56,7 +56,10 @@ func (e elasticSpelling) transaction(w *wanted, connect *toldTransaction) docume
 	e.attrs(want, w.common(w.attrs))
 	e.user(want, w.user)
 	e.request(want, w)
-	if w.kind != "Connection" {
+	switch {
+	case w.isBroadcast():
+		want["parent_id"] = spanID
+	case w.kind != "Connection":
 		want["links.0.trace_id"], want["links.0.span_id"] = connect.trace, connect.span
 	}
 	return want
@@ -83,6 +86,10 @@ func (e elasticSpelling) span(w *wanted, s *wantedSpan, in *toldTransaction) (na
 		}
 	}
 	e.attrs(want, w.common(s.attrs))
+	if status, ok := want["context.response.status_code"]; ok { // a span has it elsewhere
+		delete(want, "context.response.status_code")
+		want["context.http.status_code"] = status
+	}
 	return s.name, want
 }
 
@@ -131,14 +138,24 @@ func (e *event) leaves() document {
 	return all
 }
 
+// says tells by the trace whose message it begins with.
+func (in *intake) says(v *visits) map[string]string {
+	all := map[string]string{}
+	found, _ := in.all("transaction", "chat.say")
+	for _, e := range found {
+		all[e.TraceID] = v.whose(e.Context.Tags["websocket_connection_id"], "")
+	}
+	return all
+}
+
 // tell gathers what Elastic was told.
-func (in *intake) tell(v *visits) *told {
+func (in *intake) tell(v *visits, says map[string]string) *told {
 	got := &told{where: "Elastic", transactions: map[string]*toldTransaction{}, spelling: elasticSpelling{}}
 	byID := map[string]*toldTransaction{}
 	found, _ := in.all("transaction", "")
 	for _, e := range found {
 		tx := &toldTransaction{id: e.ID, trace: e.TraceID, span: e.ID, leaves: e.leaves(), spans: map[string]document{}}
-		key := keyOf(e.Type+"/"+e.Name, e.Result, v.whose(e.Context.Tags["websocket_connection_id"]))
+		key := keyOf(e.Type+"/"+e.Name, e.Result, v.whose(e.Context.Tags["websocket_connection_id"], says[e.TraceID]))
 		if got.transactions[key] != nil {
 			got.strays = append(got.strays, "a second "+key)
 		}

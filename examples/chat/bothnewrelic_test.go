@@ -26,6 +26,9 @@ func (n newRelicSpelling) ending(into document, w *wanted, connect *toldTransact
 	if w.user != "" {
 		into["user/user.id"], into["agent/enduser.id"] = w.user, w.user
 	}
+	if w.isBroadcast() {
+		return
+	}
 	if w.kind != "Connection" {
 		n.attrs(into, attrs{"websocket.connection.trace_id": connect.trace, "websocket.connection.span_id": connect.span})
 		return
@@ -56,6 +59,9 @@ func (n newRelicSpelling) transaction(w *wanted, connect *toldTransaction) docum
 			want["externalCallCount"], want["externalDuration"] = 1.0, positive
 		}
 	}
+	if w.isBroadcast() { // it goes on with a trace of Elastic's
+		want["parentSpanId"], want["parent.transportType"] = spanID, "Other"
+	}
 	n.attrs(want, w.common(w.attrs))
 	n.ending(want, w, connect)
 	return want
@@ -70,7 +76,7 @@ func (n newRelicSpelling) span(w *wanted, s *wantedSpan, in *toldTransaction) (n
 	}
 	if strings.HasPrefix(s.newRelic, "External/") {
 		want["category"], want["component"], want["span.kind"] = "http", "http", "client"
-		want["agent/http.method"] = "GET"
+		want["agent/http.method"], want["agent/http.statusCode"] = "GET", s.attrs["http.response.status_code"]
 	}
 	n.attrs(want, w.common(s.attrs))
 	n.attrs(want, attrs{"event.outcome": s.outcome})
@@ -112,6 +118,9 @@ func (n newRelicSpelling) more(t *testing.T, w *wanted, got, connect *toldTransa
 	}
 	n.attrs(want, w.common(w.attrs))
 	n.ending(want, w, connect)
+	if w.isBroadcast() {
+		want["parentId"], want["tracingVendors"], want["agent/parent.transportType"] = spanID, "es", "Other"
+	}
 	if w.failure != nil {
 		want["agent/error.class"], want["agent/error.message"] = w.failure.class, w.failure.message
 	}
@@ -137,12 +146,12 @@ func (e nrEvent) leaves() document {
 }
 
 // tell gathers what New Relic was told.
-func (c *collector) tell(v *visits) *told {
+func (c *collector) tell(v *visits, says map[string]string) *told {
 	got := &told{where: "New Relic", transactions: map[string]*toldTransaction{}, spelling: newRelicSpelling{}}
 	byID := map[string]*toldTransaction{}
 	for _, e := range c.all(nrTransaction, "") {
 		tx := &toldTransaction{id: e.str("guid"), trace: e.str("traceId"), leaves: e.leaves(), spans: map[string]document{}}
-		key := keyOf(strings.TrimPrefix(e.str("name"), "OtherTransaction/Go/"), e.user["result"], v.whose(e.user["websocket.connection.id"]))
+		key := keyOf(strings.TrimPrefix(e.str("name"), "OtherTransaction/Go/"), e.user["result"], v.whose(e.user["websocket.connection.id"], says[e.str("traceId")]))
 		if got.transactions[key] != nil {
 			got.strays = append(got.strays, "a second "+key)
 		}

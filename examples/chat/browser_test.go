@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/chromedp/chromedp"
+
+	"github.com/apmws/go-apmws/apmws"
 )
 
 const hostile = `<img src=x onerror="window.hacked = true"><script>window.hacked = true</script>`
 
 // Two people in two browsers chat, and the live page shows it.
 func TestBrowsersChat(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, nil)
 	ada, bob := startBrowser(t, n.url), startBrowser(t, n.url)
 	ada.enter("Ada", "tea")
@@ -55,17 +57,71 @@ func TestBrowsersChat(t *testing.T) {
 	}
 }
 
+// Each message of the page begins a trace, by which the server's transaction is
+// found: it is linked to that.
+func TestBrowserTraces(t *testing.T) {
+	in := startIntake(t)
+	t.Setenv("ELASTIC_APM_SERVER_URL", in.URL)
+	t.Setenv("ELASTIC_APM_CLOUD_PROVIDER", "none")
+	t.Setenv("ELASTIC_APM_CENTRAL_CONFIG", "false")
+	n := startNode(t, func(cfg *config) { cfg.elastic = in.URL })
+	ada := startBrowser(t, n.url)
+	eval[int](ada, `(() => {
+		window.sent = [];
+		const send = WebSocket.prototype.send;
+		WebSocket.prototype.send = function (text) {
+			window.sent.push(JSON.parse(text));
+			send.call(this, text);
+		};
+		return 0;
+	})()`)
+	ada.enter("Ada", "tea")
+	ada.untilConnected("Ada")
+	ada.say("first")
+	ada.untilSaid("You", "first")
+	ada.say("second")
+	ada.untilSaid("You", "second")
+	sent := eval[[]struct{ Type, Traceparent string }](ada, "window.sent")
+	n.stop() // sends all
+
+	linked := map[string]string{} // names of transactions by what they are linked to
+	messages, _ := in.all("transaction", "")
+	for _, e := range messages {
+		for _, l := range e.Links {
+			if l.TraceID == e.TraceID {
+				t.Errorf("%s goes on from the page's trace: %+v", e.Name, e)
+			}
+			linked[l.TraceID+"-"+l.SpanID] = e.Name
+		}
+	}
+	traces := map[string]bool{}
+	for _, m := range sent {
+		sc, err := apmws.ParseTraceParent(m.Traceparent, "")
+		if err != nil || !sc.Sampled() {
+			t.Errorf("a message %s with the traceparent %q: %v", m.Type, m.Traceparent, err)
+		}
+		traces[sc.TraceIDString()] = true
+		if got := linked[sc.TraceIDString()+"-"+sc.SpanIDString()]; got != m.Type {
+			t.Errorf("%s with %s is linked by %q", m.Type, m.Traceparent, got)
+		}
+	}
+	if len(sent) != 3 || len(traces) != 3 {
+		t.Errorf("%d messages in %d traces, want 3 in as many: %v", len(sent), len(traces), sent)
+	}
+}
+
 // Names that another issuer of tokens, or another node, lets through are text
 // on both pages.
 func TestBrowserHostileName(t *testing.T) {
+	t.Parallel()
 	mini := miniredis.RunT(t)
 	n := startNode(t, func(cfg *config) {
 		cfg.redisURL = "redis://" + mini.Addr()
-		cfg.verify = func(_ context.Context, token string) (string, error) {
+		cfg.verify = func(_ context.Context, token string) (identity, error) {
 			if token == "" {
-				return "", errors.New("no token")
+				return identity{}, errors.New("no token")
 			}
-			return hostile, nil
+			return identity{user: hostile}, nil
 		}
 	})
 	ada := startBrowser(t, n.url)
@@ -81,43 +137,9 @@ func TestBrowserHostileName(t *testing.T) {
 	}
 }
 
-// The page comes back by itself after the server was restarted, although the
-// new one does not know the old one's tokens.
-func TestBrowserReconnects(t *testing.T) {
-	first := startNode(t, nil)
-	ada := startBrowser(t, first.url)
-	ada.enter("Ada", "tea")
-	ada.untilConnected("Ada")
-	ada.say("before")
-	ada.untilSaid("You", "before")
-	first.stop()
-	ada.until(`document.querySelector("#status").className === "closed" && document.querySelector("#send").disabled`)
-	ada.until(`document.querySelector("#log").textContent.includes("The server is going away")`)
-	ada.write("written meanwhile")
-
-	addr := strings.TrimSuffix(strings.TrimPrefix(first.url, "http://"), "/")
-	second := startNode(t, func(cfg *config) { cfg.addr = addr })
-	ada.untilConnected("Ada")
-	ada.say("") // Enter alone sends what is written
-	ada.untilSaid("You", "written meanwhile")
-	if found := eval[int](ada, `document.querySelectorAll(".message").length`); found != 2 {
-		t.Errorf("%d messages, want what was said before and after", found)
-	}
-	second.log.wait(t, "connected", 1, action("websocket-connected"))
-
-	// A reload leads back into the room too.
-	ada.do(chromedp.Reload())
-	ada.untilConnected("Ada")
-	if room := eval[string](ada, `document.querySelector("#room-name").textContent`); room != "tea" {
-		t.Errorf("back in the room %s", room)
-	}
-	// Attempts that no server answers are the browser's to complain of, and a
-	// sign-in that the new server refused.
-	ada.expectNoComplaints("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "WebSocket connection to", "401")
-}
-
 // What goes wrong is said kindly, and nothing written is lost.
 func TestBrowserErrors(t *testing.T) {
+	t.Parallel()
 	mini := miniredis.RunT(t)
 	n := startNode(t, func(cfg *config) { cfg.redisURL = "redis://" + mini.Addr() })
 	ada := startBrowser(t, n.url)
@@ -150,7 +172,10 @@ func TestBrowserErrors(t *testing.T) {
 // A heartbeat gives the live page its round trip, without the page's help, and
 // keeps the connection of a page that does nothing.
 func TestBrowserAnswersPings(t *testing.T) {
-	n := startNode(t, func(cfg *config) { cfg.heartbeat = 500 * time.Millisecond })
+	t.Parallel()
+	n := startNode(t, func(cfg *config) {
+		cfg.heartbeat = apmws.Heartbeat{Interval: 500 * time.Millisecond, Timeout: time.Second}
+	})
 	ada := startBrowser(t, n.url)
 	ada.enter("Ada", "tea")
 	ada.untilConnected("Ada")
@@ -171,6 +196,7 @@ func TestBrowserAnswersPings(t *testing.T) {
 }
 
 func TestBrowserTLS(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, func(cfg *config) { cfg.tls = true })
 	ada := startBrowser(t, n.url)
 	ada.enter("Ada", "tea")

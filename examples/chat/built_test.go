@@ -112,8 +112,10 @@ func (p *process) waitExit(t *testing.T) int {
 // On SIGINT and SIGTERM peers are told, and the exit is clean and soon: with
 // peers that answer, and with one that does not.
 func TestSignals(t *testing.T) {
+	t.Parallel()
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
 			p := startProcess(t, nil, nil)
 			ada, bob := join(t, p.url, "Ada", "tea"), join(t, p.url, "Bob", "tea")
 			_ = join(t, p.url, "Deaf", "tea") // never reads, so never answers
@@ -131,7 +133,7 @@ func TestSignals(t *testing.T) {
 				t.Fatalf("%d of 3 ends are in the log:\n%s", len(ends), p.stdout)
 			}
 			for _, end := range ends {
-				if end["labels.websocket_close_code"] != "1001" || end["labels.websocket_close_initiator"] != "server" || end["event.reason"] != "going_away" {
+				if end["labels.websocket_close_code"] != "1001" || end["labels.websocket_close_initiator"] != "server" || end["event.reason"] != "drain" {
 					t.Errorf("an end is logged as %v", end)
 				}
 			}
@@ -142,19 +144,24 @@ func TestSignals(t *testing.T) {
 	}
 }
 
-// While the first signal's shutdown waits for a peer, a second signal ends the
-// process at once.
+// While the first signal's shutdown waits for a peer, a second signal ends that, and
+// the exit code says so; the connection's end is reported all the same.
 func TestSecondSignal(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, nil, nil)
 	join(t, p.url, "Deaf", "tea")
 	p.signal(t, syscall.SIGTERM)
-	p.stdout.wait(t, "shutting down", 1, message("shutting down"))
+	p.stdout.wait(t, "draining", 1, action("websocket-draining"))
 	p.signal(t, syscall.SIGTERM)
-	if code := p.waitExit(t); code == 0 {
-		t.Error("exit code 0 for a server that was killed")
+	if code := p.waitExit(t); code != 1 {
+		t.Errorf("exit code %d\n%s", code, p.stdout)
 	}
-	if found, _ := p.stdout.all(message("shut down")); len(found) > 0 {
-		t.Errorf("it went on to the end:\n%s", p.stdout)
+	line := p.stdout.wait(t, "drained", 1, action("websocket-drained"))[0]
+	if line["websocket.drain.cut_off"] != 1.0 {
+		t.Errorf("drained: %v", line)
+	}
+	if end := p.stdout.wait(t, "disconnected", 1, action("websocket-disconnected"))[0]; end["event.reason"] != "drain" {
+		t.Errorf("the end is logged as %v", end)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -44,6 +45,32 @@ func startBrowser(t *testing.T, url string) *tab {
 		stop()
 	})
 	return open(ctx, t, url)
+}
+
+// startPrepared does the same, with a script that runs before those of the page.
+func startPrepared(t *testing.T, url, script string) *tab {
+	t.Helper()
+	b := startBrowser(t, "about:blank")
+	before := page.AddScriptToEvaluateOnNewDocumentParams{Source: script}
+	if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, before); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.Navigate(url))
+	return b
+}
+
+// offline takes a tab's network away, or gives it back.
+func (b *tab) offline(is bool) {
+	b.t.Helper()
+	state := network.OverrideNetworkStateParams{Offline: is, DownloadThroughput: -1, UploadThroughput: -1}
+	if _, err := chromedp.Call(b.ctx, network.OverrideNetworkState, state); err != nil {
+		b.t.Fatal(err)
+	}
+	all := network.Conditions{Offline: is, DownloadThroughput: -1, UploadThroughput: -1}
+	rule := network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{&all}}
+	if _, err := chromedp.Call(b.ctx, network.EmulateNetworkConditionsByRule, rule); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // newTab opens a page in another tab of the same browser.
@@ -122,12 +149,12 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// eval evaluates a JavaScript expression.
+// eval evaluates a JavaScript expression, and waits for it if it is a promise.
 func eval[T any](b *tab, expression string) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		b.t.Fatalf("%s: %v", expression, err)
 	}
@@ -156,6 +183,12 @@ func (b *tab) enter(user, room string) {
 func (b *tab) untilConnected(user string) {
 	b.t.Helper()
 	b.until(fmt.Sprintf(`document.querySelector("#status").textContent === %q`, "Connected as "+user))
+}
+
+// untilLogged waits for a notice among the messages.
+func (b *tab) untilLogged(notice string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf(`[...document.querySelectorAll(".notice")].some((n) => n.textContent.includes(%q))`, notice))
 }
 
 func (b *tab) click(selector string) {

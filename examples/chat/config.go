@@ -14,6 +14,8 @@ import (
 
 	"github.com/newrelic/go-agent/v3/newrelic"
 	"github.com/rs/zerolog"
+
+	"github.com/apmws/go-apmws/apmws"
 )
 
 // config is all that may be set. Only addr is required.
@@ -25,20 +27,26 @@ type config struct {
 	exposeLive        bool
 	exposeMetrics     bool
 	trustedProxies    []netip.Prefix // whose X-Forwarded-For is believed
+	incident          string         // incidentOff, incidentBug or incidentFixed
+	incidentPause     time.Duration  // of its visitors; 0: 1 s
 
-	service, environment string // of log lines, and of Elastic's documents
-	elastic              string // where to report to, as its agent reads it; empty: nowhere
-	newRelic             string // the licence key; empty: nothing goes there
-	redisURL             string // empty: an embedded Redis
-	secret               []byte // signs tokens; empty: one is made up
+	service, environment string        // of log lines, and of Elastic's documents
+	elastic              string        // where to report to, as its agent reads it; empty: nowhere
+	newRelic             string        // the licence key; empty: nothing goes there
+	redisURL             string        // empty: an embedded Redis
+	secret               []byte        // signs tokens; empty: one is made up
+	audience             string        // of tokens; those for another are refused; empty: apmws-chat
+	tokenLifetime        time.Duration // of those that are issued; 0: 12 h
 
 	log zerolog.Logger // the zero value writes nothing
 
-	// verify returns the user whom a token was issued to. Nil: tokens are the
-	// JWTs that /login issues.
-	verify func(ctx context.Context, token string) (user string, err error)
+	// verify returns whom a token was issued to. Nil: tokens are the JWTs that
+	// /login issues.
+	verify func(ctx context.Context, token string) (identity, error)
 
-	heartbeat time.Duration // between pings; 0: 20 s
+	heartbeat apmws.Heartbeat // the zero value: pings every 30 s
+	maxAge    time.Duration   // of a connection; 0: none
+	drain     time.Duration   // for the connections and the exporters, at the end; 0: 20 s
 
 	newRelicOption newrelic.ConfigOption // applied after those of the environment; nil: none
 }
@@ -55,13 +63,20 @@ const usage = `Usage of chat:
   -trusted-proxies networks
                     believe the X-Forwarded-For of proxies in these networks, divided
                     by commas: 10.0.0.0/8,2001:db8::/32
+  -max-age 1h       how long a connection may last, its clients come back then; 0: for ever
+  -drain 20s        how long to wait at the end for messages in hand; a second signal
+                    ends it
+  -incident         play an incident: five visitors connect to /incident/ws again and
+                    again, and each time the billing API is asked, since the session
+                    that has its answer is lost; -incident=fixed saves it before the upgrade
 Environment:
   ELASTIC_APM_SERVER_URL (or _URLS) and the Elastic agent's other variables: report to Elastic
   NEW_RELIC_LICENSE_KEY and the New Relic agent's other variables, such as
   NEW_RELIC_APP_NAME (default: the service's name) and NEW_RELIC_HOST: report to
   New Relic, alone or beside Elastic
   REDIS_URL         such as redis://127.0.0.1:6379/0 (default: an embedded Redis)
-  CHAT_JWT_SECRET   signs tokens (default: a random one for each start)
+  CHAT_JWT_SECRET   signs tokens, 32 bytes or more (default: a random one for each start)
+  CHAT_JWT_AUDIENCE the service that tokens are for (default: apmws-chat)
 `
 
 // configFrom reads the command line and the environment. What is wrong with
@@ -74,6 +89,7 @@ func configFrom(args []string, getenv func(string) string, complaints io.Writer)
 		newRelic:    getenv("NEW_RELIC_LICENSE_KEY"),
 		redisURL:    getenv("REDIS_URL"),
 		secret:      []byte(getenv("CHAT_JWT_SECRET")),
+		audience:    getenv("CHAT_JWT_AUDIENCE"),
 	}
 	flags := flag.NewFlagSet("chat", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // all is said below
@@ -85,9 +101,22 @@ func configFrom(args []string, getenv func(string) string, complaints io.Writer)
 	flags.BoolVar(&cfg.debug, "debug", false, "")
 	flags.BoolVar(&cfg.exposeLive, "expose-live", false, "")
 	flags.BoolVar(&cfg.exposeMetrics, "expose-metrics", false, "")
+	flags.DurationVar(&cfg.maxAge, "max-age", time.Hour, "")
+	flags.DurationVar(&cfg.drain, "drain", drainGrace, "")
 	flags.Func("trusted-proxies", "", func(list string) (err error) {
 		cfg.trustedProxies, err = networks(list)
 		return err
+	})
+	flags.BoolFunc("incident", "", func(value string) error {
+		switch value {
+		case "true": // without a value
+			cfg.incident = incidentBug
+		case incidentFixed:
+			cfg.incident = incidentFixed
+		default:
+			return errors.New("write -incident or -incident=fixed")
+		}
+		return nil
 	})
 	err := flags.Parse(args)
 	switch {
@@ -96,6 +125,12 @@ func configFrom(args []string, getenv func(string) string, complaints io.Writer)
 		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case (cfg.certFile == "") != (cfg.keyFile == ""):
 		err = errors.New("-cert and -key belong together")
+	case len(cfg.secret) > 0 && len(cfg.secret) < minSecret:
+		err = fmt.Errorf("CHAT_JWT_SECRET has at least %d bytes", minSecret)
+	case cfg.drain <= 0 || cfg.maxAge < 0:
+		err = errors.New("-drain is above 0, and -max-age is not negative")
+	case cfg.incident != incidentOff && (cfg.tls || cfg.certFile != ""):
+		err = errors.New("-incident is played over http")
 	}
 	if err != nil {
 		if !errors.Is(err, flag.ErrHelp) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -17,17 +18,17 @@ func TestConfig(t *testing.T) {
 	none := func(string) string { return "" }
 	cfg, err := configFrom(nil, none, io.Discard)
 	if err != nil || cfg.addr != "127.0.0.1:8080" || cfg.tls || cfg.pretty || cfg.debug || cfg.exposeLive || cfg.exposeMetrics || cfg.elastic != "" || cfg.newRelic != "" ||
-		cfg.redisURL != "" || len(cfg.secret) != 0 || cfg.service != "apmws-chat" || cfg.environment != "development" {
+		cfg.maxAge != time.Hour || cfg.drain != 20*time.Second || cfg.redisURL != "" || len(cfg.secret) != 0 || cfg.service != "apmws-chat" || cfg.environment != "development" {
 		t.Errorf("the defaults are %+v (%v)", cfg, err)
 	}
 	env := map[string]string{
 		"ELASTIC_APM_SERVER_URL": "http://127.0.0.1:8200", "ELASTIC_APM_SERVICE_NAME": "my.service", "ELASTIC_APM_ENVIRONMENT": "e",
-		"NEW_RELIC_LICENSE_KEY": "key", "REDIS_URL": "redis://r", "CHAT_JWT_SECRET": "x",
+		"NEW_RELIC_LICENSE_KEY": "key", "REDIS_URL": "redis://r", "CHAT_JWT_SECRET": crowdSecret, "CHAT_JWT_AUDIENCE": "aud",
 	}
-	args := []string{"-addr", ":1", "-pretty", "-debug", "-expose-live", "-expose-metrics", "-cert", "c", "-key", "k"}
+	args := []string{"-addr", ":1", "-pretty", "-debug", "-expose-live", "-expose-metrics", "-cert", "c", "-key", "k", "-max-age", "0", "-drain", "5s"}
 	cfg, err = configFrom(args, func(name string) string { return env[name] }, io.Discard)
 	if err != nil || cfg.addr != ":1" || !cfg.tls || cfg.certFile != "c" || cfg.keyFile != "k" || !cfg.pretty || !cfg.debug ||
-		!cfg.exposeLive || !cfg.exposeMetrics || cfg.elastic != "http://127.0.0.1:8200" || cfg.newRelic != "key" || cfg.redisURL != "redis://r" || string(cfg.secret) != "x" || cfg.service != "my_service" || cfg.environment != "e" {
+		!cfg.exposeLive || !cfg.exposeMetrics || cfg.maxAge != 0 || cfg.drain != 5*time.Second || cfg.elastic != "http://127.0.0.1:8200" || cfg.newRelic != "key" || cfg.redisURL != "redis://r" || string(cfg.secret) != crowdSecret || cfg.audience != "aud" || cfg.service != "my_service" || cfg.environment != "e" {
 		t.Errorf("all set: %+v (%v)", cfg, err)
 	}
 	env["ELASTIC_APM_SERVER_URLS"] = "http://a,http://b"
@@ -38,7 +39,16 @@ func TestConfig(t *testing.T) {
 		fmt.Sprint(cfg.trustedProxies) != "[10.0.0.0/8 ::1/128 192.0.2.7/32]" {
 		t.Errorf("the proxies are %v (%v)", cfg.trustedProxies, err)
 	}
-	for _, args := range [][]string{{"-trusted-proxies", ""}, {"-trusted-proxies", "10.0.0.0/8,proxy"}, {"stray"}, {"-cert", "c"}, {"-key", "k"}, {"-addr"}, {"-nope"}} {
+	for value, want := range map[string]string{"-incident": incidentBug, "-incident=fixed": incidentFixed} {
+		if cfg, err = configFrom([]string{value}, none, io.Discard); err != nil || cfg.incident != want {
+			t.Errorf("%s is %q (%v)", value, cfg.incident, err)
+		}
+	}
+	env["CHAT_JWT_SECRET"] = crowdSecret[1:]
+	if _, err = configFrom(nil, func(name string) string { return env[name] }, io.Discard); err == nil || strings.Contains(err.Error(), env["CHAT_JWT_SECRET"]) {
+		t.Errorf("of a secret that is too short it says %v", err)
+	}
+	for _, args := range [][]string{{"-incident=x"}, {"-incident", "-tls"}, {"-incident", "fixed"}, {"-trusted-proxies", ""}, {"-trusted-proxies", "10.0.0.0/8,proxy"}, {"stray"}, {"-max-age", "-1s"}, {"-max-age", "soon"}, {"-drain", "0"}, {"-drain", "-1s"}, {"-cert", "c"}, {"-key", "k"}, {"-addr"}, {"-nope"}} {
 		if cfg, err := configFrom(args, none, io.Discard); err == nil {
 			t.Errorf("%v is taken as %+v", args, cfg)
 		}

@@ -20,7 +20,7 @@ func TestElastic(t *testing.T) {
 	in := startIntake(t)
 	p := startProcess(t, []string{"-debug"}, []string{
 		"ELASTIC_APM_SERVER_URL=" + in.URL, "ELASTIC_APM_API_REQUEST_TIME=100ms",
-		"ELASTIC_APM_SERVICE_NAME=my-chat", "CHAT_JWT_SECRET=jwt-secret-jwt-secret",
+		"ELASTIC_APM_SERVICE_NAME=my-chat", "CHAT_JWT_SECRET=jwt-secret-jwt-secret-jwt-secret",
 	})
 	token := signIn(t, p.url, "Ada")
 	conn, _, err := dial(t, wsURL(p.url)+"?access=query-secret", http.Header{
@@ -96,7 +96,7 @@ func TestElastic(t *testing.T) {
 		}
 	}
 	transactions, _ := in.all("transaction", "")
-	if want := 5 + 2 + 1; len(transactions) != want { // messages, two handshakes, one end
+	if want := 5 + 2 + 2 + 1; len(transactions) != want { // messages, broadcasts, two handshakes, one end
 		t.Errorf("%d transactions, want %d", len(transactions), want)
 	}
 	if found, _ := in.all("error", ""); len(found) > 0 {
@@ -109,7 +109,7 @@ func TestElastic(t *testing.T) {
 		n                             int
 	}{
 		{"PUBLISH", "chat.say", "messaging redis publish", "redis", 2},
-		{"GET billing", "billing.status", "external http ", "billing", 1},
+		{"GET billing", "billing.status", "external http ", "billing:80", 1},
 		{"send chat.joined", "chat.join", "websocket send ", "", 1},
 		{"send billing.status", "billing.status", "websocket send ", "", 1},
 		{"send error", "_OTHER", "websocket send ", "", 1},
@@ -202,7 +202,7 @@ func TestElasticIsFlushed(t *testing.T) {
 			t.Errorf("%d transactions %s in\n%s", len(found), name, in.sent())
 		}
 	}
-	if found, _ := in.all("transaction", "DISCONNECT /ws"); len(found) == 1 && found[0].Result != "going_away" {
+	if found, _ := in.all("transaction", "DISCONNECT /ws"); len(found) == 1 && found[0].Result != "drain" {
 		t.Errorf("DISCONNECT is %+v", found[0])
 	}
 }
@@ -227,8 +227,10 @@ func TestElasticIsOffByDefault(t *testing.T) {
 	}
 }
 
-// An Elastic that does not answer holds up neither the chat nor the exit.
+// An Elastic that does not answer holds up neither the chat nor, for as long as -drain
+// would let it, the exit.
 func TestElasticIsAway(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int64
 	gate := make(chan struct{})
 	away := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
@@ -241,7 +243,7 @@ func TestElasticIsAway(t *testing.T) {
 	chatRoundTrip(t, p.url, p.url)
 	begin := time.Now()
 	p.signal(t, syscall.SIGTERM)
-	if code := p.waitExit(t); code != 0 || time.Since(begin) > 10*time.Second {
+	if code := p.waitExit(t); code != 0 || time.Since(begin) > drainGrace {
 		t.Errorf("exit code %d after %v\n%s", code, time.Since(begin), p.stdout)
 	}
 	if asked.Load() == 0 {

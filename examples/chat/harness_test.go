@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -127,7 +128,7 @@ func startNode(t *testing.T, change func(*config)) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{server: s, log: lines, stop: sync.OnceFunc(s.shutdown)}
+	n := &node{server: s, log: lines, stop: sync.OnceFunc(func() { s.shutdown(context.WithoutCancel(t.Context())) })}
 	t.Cleanup(n.stop)
 	return n
 }
@@ -268,6 +269,21 @@ func (p *peer) expectClose(code int) {
 		}
 		if !websocket.IsCloseError(err, code) {
 			p.t.Fatalf("the connection ended with %v, want code %d", err, code)
+		}
+		return
+	}
+}
+
+// expectClosed receives nothing but messages of rooms before a close frame.
+func (p *peer) expectClosed(code int, reason string) {
+	p.t.Helper()
+	for {
+		_, message, err := p.ReadMessage()
+		if err == nil && strings.HasPrefix(string(message), `{"type":"chat.said"`) {
+			continue
+		}
+		if closed := new(websocket.CloseError); !errors.As(err, &closed) || closed.Code != code || closed.Text != reason {
+			p.t.Fatalf("received %s, and the connection ended with %v, want %d %s", message, err, code, reason)
 		}
 		return
 	}

@@ -21,7 +21,8 @@ import (
 
 func main() { os.Exit(run(os.Args[1:])) }
 
-// run serves until SIGINT or SIGTERM and returns the exit code.
+// run serves until SIGINT or SIGTERM and returns the exit code. A second signal ends
+// the wait for messages in hand, with the code 1; a third the process.
 func run(args []string) int {
 	cfg, err := configFrom(args, os.Getenv, os.Stderr)
 	switch {
@@ -42,14 +43,17 @@ func run(args []string) int {
 	}
 	select {
 	case <-ctx.Done():
-		stop() // a second signal ends the process at once
-		cfg.log.Info().Msg("shutting down")
 	case err = <-s.failed:
 		cfg.log.Error().Err(err).Msg("cannot go on")
 	}
-	s.shutdown()
+	again, stopAgain := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stopAgain()
+	context.AfterFunc(again, stopAgain) // the third signal is the system's again
+	stop()
+	cfg.log.Info().Msg("shutting down")
+	s.shutdown(again)
 	cfg.log.Info().Msg("shut down")
-	if err != nil {
+	if err != nil || again.Err() != nil {
 		return 1
 	}
 	return 0

@@ -22,7 +22,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	built.dir = dir
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	// Of the sessions of an incident: to stop it is a data race.
+	sweeper := goleak.IgnoreTopFunction("github.com/alexedwards/scs/v2/memstore.(*MemStore).startCleanup")
+	goleak.VerifyTestMain(m, sweeper, goleak.Cleanup(func(code int) {
 		if err := os.RemoveAll(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/apmws/go-apmws/apmws"
@@ -17,12 +18,16 @@ const (
 	typeSay     = "chat.say"
 	typeSaid    = "chat.said"
 	typeBilling = "billing.status"
+	typeRenew   = "auth.renew"   // before the token expires, with another
+	typeRenewed = "auth.renewed" // with when that one will
+	typePing    = "chat.ping"    // is anybody there? For browsers, where a page sees no pings
+	typePong    = "chat.pong"
 	typeError   = "error"
 )
 
 // received and sent are the names of messages in each direction.
-func received() []string { return []string{typeJoin, typeSay, typeBilling} }
-func sent() []string     { return []string{typeJoined, typeSaid, typeError} }
+func received() []string { return []string{typeJoin, typeSay, typeBilling, typeRenew, typePing} }
+func sent() []string     { return []string{typeJoined, typeSaid, typeRenewed, typePong, typeError} }
 
 // messageName returns the function that names a message by its type. What is
 // not JSON has no name, even where a type can be made out at its beginning.
@@ -36,15 +41,25 @@ func messageName() apmws.NameFunc {
 	}
 }
 
-// incoming is what a peer may send beside the type.
+// incoming is what a peer may send beside the type and the trace context.
 type incoming struct {
-	Room string `json:"room"`
-	Text string `json:"text"`
+	Room  string `json:"room"`
+	Text  string `json:"text"`
+	Token string `json:"token"`
 }
 
 type joined struct {
 	Type string `json:"type"`
 	Room string `json:"room"`
+}
+
+type pong struct {
+	Type string `json:"type"`
+}
+
+type renewed struct {
+	Type    string `json:"type"`
+	Expires string `json:"expires,omitempty"` // RFC 3339
 }
 
 type failed struct {
@@ -93,10 +108,12 @@ func (s *server) handle(ctx context.Context, m *member, message apmws.Message) e
 		answer = failed{typeError, text}
 	}
 	if answer != nil {
-		// A write that fails ends the connection, and is recorded there.
-		ctx, cancel := context.WithTimeout(ctx, writeWait)
-		defer cancel()
-		_ = apmws.FromContext(ctx).WriteJSON(ctx, answer)
+		data, encodeErr := json.Marshal(answer)
+		if encodeErr != nil {
+			return errors.Join(err, encodeErr)
+		}
+		// One that there is no room for ends the connection, and is recorded there.
+		_ = m.conn.Send(ctx, apmws.TextMessage, data)
 	}
 	return err
 }
@@ -113,6 +130,10 @@ func (s *server) dispatch(ctx context.Context, m *member, message apmws.Message)
 		if json.Unmarshal(message.Data, &in) != nil || !validName(in.Room) {
 			return nil, &problem{text: "the room has no good name; " + nameRule}
 		}
+	case typeRenew:
+		if json.Unmarshal(message.Data, &in) != nil {
+			return nil, &problem{text: badSignIn}
+		}
 	}
 	switch name {
 	case typeJoin:
@@ -120,7 +141,11 @@ func (s *server) dispatch(ctx context.Context, m *member, message apmws.Message)
 	case typeSay:
 		return nil, s.say(ctx, m, in)
 	case typeBilling:
-		return s.billing.status(ctx, m.user)
+		return s.billing.status(ctx, m.conn.User())
+	case typeRenew:
+		return s.renew(ctx, m, in.Token)
+	case typePing:
+		return pong{typePong}, nil
 	case "":
 		return nil, &problem{text: "a message is a JSON object with a type"}
 	default:
@@ -144,8 +169,15 @@ func (s *server) say(ctx context.Context, m *member, in incoming) error {
 	case !validText(in.Text):
 		return &problem{text: fmt.Sprintf("say something of up to %d characters", maxText)}
 	}
-	if err := s.bus.publish(ctx, said{Type: typeSaid, Room: in.Room, User: m.user, Text: in.Text}); err != nil {
+	if err := s.bus.publish(ctx, said{Type: typeSaid, Room: in.Room, User: m.conn.User(), Text: in.Text}); err != nil {
 		return &problem{text: "the message was not sent, try again", cause: err}
 	}
 	return nil
+}
+
+// deliver sends to the members of a room what came through Redis, in the trace that
+// came along. It waits for none of them: each has its queue.
+func (s *server) deliver(parent apmws.SpanContext, room string, message []byte) {
+	s.agent.Broadcast(context.Background(), apmws.Message{Type: apmws.TextMessage, Data: message},
+		slices.Values(s.hub.listeners(room)), apmws.BroadcastOptions{Name: typeSaid, Parent: parent})
 }

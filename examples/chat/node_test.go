@@ -47,6 +47,7 @@ func TestNodeClient(t *testing.T) {
 	ada.expect(sayings("tea", "Ada", "from Go"))
 	ada.expect(sayings("tea", "Node", "from Node"))
 	done("talked")
+	ada.Close()
 	n.stop()
 	done("dismissed")
 	<-exited

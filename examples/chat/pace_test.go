@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/apmws/go-apmws/apmws"
 )
 
 // A member that floods a room is told so; what is published of it all is heard
@@ -48,86 +50,68 @@ func TestFlood(t *testing.T) {
 	ada.expect(sayings("tea", "Ada", "still here"))
 }
 
-// Who reads as fast as it can stays, however much comes at once, and is told
-// what there was no room for.
+// Who reads as fast as it can stays, and misses nothing, however much a room says at
+// once.
 func TestBurst(t *testing.T) {
 	n := startNode(t, nil)
 	ada := join(t, n.url, "Ada", "tea")
-	const all = 20 * queueLength
-	for range all {
-		n.hub.deliver("tea", []byte(`{"type":"test"}`))
+	for i := range queueLength {
+		n.deliver(apmws.SpanContext{}, "tea", fmt.Appendf(nil, `{"type":"test","number":"%d"}`, i))
 	}
-	heard, missed := 0, 0
-	for heard+missed < all {
-		got := ada.receive()
-		if got["type"] == "test" {
-			heard++
-			continue
-		}
-		var more int
-		if _, err := fmt.Sscanf(got["error"], "too much at once: %d messages were left out", &more); err != nil {
-			t.Fatalf("received %v", got)
-		}
-		missed += more
-	}
-	if heard+missed != all || heard < queueLength {
-		t.Errorf("heard %d and missed %d of %d", heard, missed, all)
+	for i := range queueLength {
+		ada.expect(map[string]string{"type": "test", "number": fmt.Sprint(i)})
 	}
 	ada.say("tea", "still here")
 	ada.expect(sayings("tea", "Ada", "still here"))
 }
 
-// Slowness is a matter of time, not of a queue that is full for a moment.
-func TestKeepsUp(t *testing.T) {
-	m := newMember(nil, nil)
-	begin := time.Now()
-	for range queueLength {
-		if !m.offer(nil, begin) {
-			t.Fatal("sent away with room in the queue")
+// flood sends to a room until there is no room for a message in the queue of one, and
+// has each message heard.
+func (n *node) flood(t *testing.T, room string, heard func()) {
+	t.Helper()
+	large := []byte(`{"type":"chat.said","pad":"` + strings.Repeat("x", 128<<10) + `"}`)
+	for range 1000 { // a system buffers less
+		n.deliver(apmws.SpanContext{}, room, large)
+		heard()
+		if n.agent.Stats().Routes[0].SendQueueDropped > 0 {
+			return
 		}
 	}
-	var got []bool
-	for _, after := range []time.Duration{time.Hour, time.Hour + writeWait - 1, time.Hour + writeWait} {
-		got = append(got, m.offer(nil, begin.Add(after)))
-	}
-	if !slices.Equal(got, []bool{true, true, false}) {
-		t.Errorf("keeps up at the beginning, before and after the wait: %v", got)
-	}
-	if missed := m.caughtUp(); missed != 0 {
-		t.Errorf("told to have missed %d before it has caught up", missed)
-	}
-	for range queueLength {
-		<-m.queue
-	}
-	if first, second := m.caughtUp(), m.caughtUp(); first != 3 || second != 0 {
-		t.Errorf("has missed %d, then %d", first, second)
-	}
+	t.Fatal("there is no end of the room in a queue")
 }
 
-// A peer that does not read is sent away; the others do not wait for it.
+// A peer that reads too slowly is told, and sent away.
 func TestSlowMember(t *testing.T) {
+	n := startNode(t, nil)
+	slow := join(t, n.url, "Slow", "tea")
+	n.flood(t, "tea", func() {}) // nothing is read meanwhile
+	slow.expectClosed(websocket.CloseTryAgainLater, "slow consumer")
+	n.expectSlow(t)
+	ada := join(t, n.url, "Slow", "tea") // again
+	ada.say("tea", "back")
+	ada.expect(sayings("tea", "Slow", "back"))
+}
+
+// One that reads nothing at all is sent away, too; the others do not wait for it.
+func TestStuckMember(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, nil)
 	ada := join(t, n.url, "Ada", "tea")
 	join(t, n.url, "Slow", "tea") // and never reads again
-	large := `{"type":"test","pad":"` + strings.Repeat("x", 8<<20) + `"}`
-	for range 4 { // more than the system buffers
-		n.hub.deliver("tea", []byte(large))
-		if got := ada.receive(); got["type"] != "test" {
+	n.flood(t, "tea", func() {
+		if got := ada.receive(); got["type"] != "chat.said" {
 			t.Fatalf("received %v", got)
 		}
-	}
-	for range queueLength {
-		n.hub.deliver("tea", []byte(`{"type":"test"}`))
-		if got := ada.receive(); got["type"] != "test" {
-			t.Fatalf("received %v", got)
-		}
-	}
-	n.log.wait(t, "disconnected", 1, func(l logLine) bool {
-		return l["event.action"] == "websocket-disconnected" && l["user.id"] == "Slow"
 	})
-	if live := liveData(t, n.url); !strings.Contains(live, `"chat.too_slow"`) && !strings.Contains(live, "i/o timeout") {
-		t.Errorf("the end is not said to be for slowness: %s", live)
-	}
+	n.expectSlow(t)
 	ada.say("tea", "goes on")
 	ada.expect(sayings("tea", "Ada", "goes on"))
+}
+
+func (n *node) expectSlow(t *testing.T) {
+	t.Helper()
+	line := n.log.wait(t, "disconnected", 1, action("websocket-disconnected"))[0]
+	if line["user.id"] != "Slow" || line["event.reason"] != "slow_consumer" || line["event.outcome"] != "failure" {
+		t.Errorf("the end is logged as %v", line)
+	}
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/rs/zerolog"
+
+	"github.com/apmws/go-apmws/apmws"
 )
 
 // channel carries what is said in all rooms to all nodes.
@@ -30,9 +32,14 @@ type bus struct {
 	log          zerolog.Logger
 }
 
+// deliver hands a message from Redis to the members of a room. parent is where it
+// comes from: what the node that published it was doing, if that was recorded. Who may
+// publish is trusted with that, and with whose message it is.
+type deliver func(parent apmws.SpanContext, room string, message []byte)
+
 // newBus connects to the Redis at url, or to one of its own, and calls deliver
 // for every message from then on, one after the other. ctx bounds the start.
-func newBus(ctx context.Context, url string, log zerolog.Logger, deliver func(room string, message []byte)) (*bus, error) {
+func newBus(ctx context.Context, url string, log zerolog.Logger, to deliver) (*bus, error) {
 	b := &bus{received: make(chan struct{}), log: log}
 	if url == "" {
 		embedded, err := miniredis.Run()
@@ -65,31 +72,40 @@ func newBus(ctx context.Context, url string, log zerolog.Logger, deliver func(ro
 		close(b.received)
 		return nil, errors.Join(fmt.Errorf("redis: %w", err), b.close())
 	}
-	go b.receive(b.subscription.Channel(), deliver)
+	go b.receive(b.subscription.Channel(), to)
 	return b, nil
 }
 
 // receive returns when the subscription is closed; go-redis renews one that
 // Redis has lost.
-func (b *bus) receive(messages <-chan *redis.Message, deliver func(room string, message []byte)) {
+func (b *bus) receive(messages <-chan *redis.Message, to deliver) {
 	defer close(b.received)
 	for message := range messages {
+		payload := []byte(message.Payload)
 		var what said
-		if err := json.Unmarshal([]byte(message.Payload), &what); err != nil {
+		if err := json.Unmarshal(payload, &what); err != nil {
 			b.log.Warn().Str("event.action", "redis-message").Msg("a message from Redis is not ours")
 			continue
 		}
+		// One that is malformed is as good as none.
+		parent, _ := apmws.ParseTraceParent(apmws.JSONTraceContext(apmws.TextMessage, payload))
 		what.Type = typeSaid
 		if data, err := json.Marshal(what); err == nil { // strings always can be
-			deliver(what.Room, data)
+			to(parent, what.Room, data) // to browsers it goes without the trace context
 		}
 	}
 }
 
-// publish hands a message to all nodes.
-func (b *bus) publish(ctx context.Context, what said) error {
+// publish hands a message to all nodes, with the trace context of what it does for
+// that: so what they send out belongs to the trace of the message in hand.
+func (b *bus) publish(ctx context.Context, what said) (err error) {
+	ctx, span := apmws.StartSpan(ctx, publishSpan, apmws.SpanOptions{Type: "messaging.redis.publish", Destination: "redis"})
+	defer func() { span.End(err) }()
 	data, err := json.Marshal(what)
 	if err != nil {
+		return err
+	}
+	if data, err = apmws.AppendJSONTraceContext(nil, data, apmws.SpanContextFromContext(ctx)); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, redisWait)

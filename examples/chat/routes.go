@@ -17,25 +17,35 @@ func (s *server) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
-	socket := s.socket()
-	mux.Handle(socketPath, socket) // for who does not ask for an upgrade
+	mux.HandleFunc("GET /readyz", s.ready)
+	sockets := map[string]http.Handler{socketPath: s.socket()}
+	if s.incident != nil {
+		sockets[incidentPath] = s.incident.handler()
+	}
+	for path, socket := range sockets {
+		mux.Handle(path, socket) // for who does not ask for an upgrade
+	}
 	mux.Handle(livePath, s.livePage())
 	mux.Handle("GET "+metricsPath, s.metrics())
 	mux.Handle("GET /{$}", pageFile("index.html"))
-	for _, name := range []string{"chat.js", "log.js", "chat.css", "icon.svg"} {
+	for _, name := range []string{"chat.js", "connection.js", "log.js", "chat.css", "icon.svg"} {
 		mux.Handle("GET /"+name, pageFile(name))
 	}
 
-	// The live page asks for news every second or so, and Prometheus every few.
+	// The live page asks for news every second or so, Prometheus and probes every few.
 	logged := accessLog(s.cfg.log, s.agent.ClientAddress, func(r *http.Request) bool {
-		return r.URL.Path == livePath+"data.json" || r.URL.Path == metricsPath
+		switch r.URL.Path {
+		case livePath + "data.json", metricsPath, "/readyz", "/healthz":
+			return true
+		}
+		return false
 	})
 	rest := logged(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Referrer-Policy", "no-referrer")
 		boundBody(w, r)
-		if r.URL.Path == socketPath && apmws.IsHandshake(r) {
+		if socket := sockets[r.URL.Path]; socket != nil && apmws.IsHandshake(r) {
 			socket.ServeHTTP(w, r)
 			return
 		}

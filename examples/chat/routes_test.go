@@ -15,16 +15,19 @@ func TestRoutes(t *testing.T) {
 		{"GET", "", 200, "text/html"},
 		{"HEAD", "", 200, "text/html"},
 		{"GET", "chat.js", 200, "text/javascript"},
+		{"GET", "connection.js", 200, "text/javascript"},
 		{"GET", "log.js", 200, "text/javascript"},
 		{"GET", "chat.css", 200, "text/css"},
 		{"GET", "icon.svg", 200, "image/svg+xml"},
 		{"GET", "healthz", 200, "application/json"},
+		{"GET", "readyz", 200, "application/json"},
 		{"GET", "debug/ws/", 200, "text/html"},
 		{"GET", "metrics", 200, "text/plain"},
 		{"POST", "", 405, ""},
 		{"POST", "chat.js", 405, ""},
 		{"DELETE", "login", 405, ""},
 		{"POST", "healthz", 405, ""},
+		{"POST", "readyz", 405, ""},
 		{"POST", "metrics", 405, ""},
 		{"GET", "index.html", 404, ""},
 		{"GET", "page/index.html", 404, ""},
@@ -54,7 +57,7 @@ func TestPageIsSelfContained(t *testing.T) {
 		}
 	}
 	files, err := pageFiles.ReadDir("page")
-	if err != nil || len(files) != 5 {
+	if err != nil || len(files) != 6 {
 		t.Fatalf("%d files (%v)", len(files), err)
 	}
 	for _, file := range files {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -29,6 +30,7 @@ type server struct {
 	hub      *hub
 	bus      *bus
 	billing  *billing
+	incident *incident // nil: none
 	tokens   tokens
 
 	messageName apmws.NameFunc
@@ -43,20 +45,18 @@ type server struct {
 // start starts a server; shutdown ends it. ctx bounds the start alone.
 func start(ctx context.Context, cfg config) (*server, error) {
 	if len(cfg.secret) == 0 {
-		cfg.secret = make([]byte, 32)
+		cfg.secret = make([]byte, minSecret)
 		rand.Read(cfg.secret) // never fails: see crypto/rand
 		cfg.log.Info().Msg("CHAT_JWT_SECRET is not set: tokens end with this process")
 	}
-	if cfg.heartbeat == 0 {
-		cfg.heartbeat = 20 * time.Second
-	}
+	cfg.drain = cmp.Or(cfg.drain, drainGrace)
 	s := &server{cfg: cfg, hub: newHub(), failed: make(chan error, 1), cancel: func() {}, messageName: messageName()}
-	s.tokens = tokens{secret: cfg.secret}
+	s.tokens = tokens{cfg.secret, or(cfg.audience, defaultAudience), cmp.Or(cfg.tokenLifetime, defaultTokenLifetime)}
 	if cfg.verify == nil {
 		s.cfg.verify = s.tokens.verify
 	}
 	if err := s.startParts(ctx); err != nil {
-		s.shutdown()
+		s.shutdown(ctx)
 		return nil, err
 	}
 	return s, nil
@@ -66,13 +66,20 @@ func (s *server) startParts(ctx context.Context) (err error) {
 	if err = s.startAgent(); err != nil {
 		return err
 	}
-	if s.bus, err = newBus(ctx, s.cfg.redisURL, s.cfg.log, s.hub.deliver); err != nil {
+	if s.bus, err = newBus(ctx, s.cfg.redisURL, s.cfg.log, s.deliver); err != nil {
 		return err
 	}
-	if s.billing, err = newBilling(); err != nil {
+	if s.billing, err = newBilling(s.cfg.log); err != nil {
 		return err
 	}
-	return s.listen(ctx)
+	if s.cfg.incident == incidentOff {
+		return s.listen(ctx)
+	}
+	s.incident = newIncident(s)
+	if err = s.listen(ctx); err == nil {
+		s.incident.send(s.url)
+	}
+	return err
 }
 
 // startAgent makes the apmws agent: the live page always, Elastic and New Relic
@@ -88,7 +95,7 @@ func (s *server) startAgent() (err error) {
 			return err
 		}
 		s.cfg.log.Info().Str("url.full", withoutSecrets(s.cfg.elastic)).Msg("Elastic is on")
-		exporters = append(exporters, elasticws.New(s.tracer))
+		exporters = append(exporters, elasticExporter{elasticws.New(s.tracer)})
 	}
 	if s.cfg.newRelic == "" {
 		s.cfg.log.Info().Msg("New Relic is off: NEW_RELIC_LICENSE_KEY is not set")
@@ -104,11 +111,14 @@ func (s *server) startAgent() (err error) {
 		Logger:    &s.cfg.log,
 
 		TrustedProxies: s.cfg.trustedProxies,
+		RefusalReasons: tokenReasons(),
 		Messages: apmws.MessageOptions{
 			Name:      s.messageName,
 			Names:     received(),
 			SendNames: sent(),
-			LogLevel:  func(string) zerolog.Level { return zerolog.DebugLevel },
+			// Linked to, and not continued: anybody can send one.
+			TraceContext: apmws.JSONTraceContext,
+			LogLevel:     func(string) zerolog.Level { return zerolog.DebugLevel },
 		},
 	})
 	return nil

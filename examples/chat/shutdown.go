@@ -3,72 +3,47 @@ package main
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"time"
 )
 
-// How long each step of a shutdown may take; together well below 10 s.
+// How long each step of a shutdown may take.
 const (
-	closeGrace   = 2 * time.Second // for peers to answer the close frame
-	requestGrace = 1 * time.Second // for ordinary requests
-	reportGrace  = 3 * time.Second // for the exporters to hand over what they have
-	sendGrace    = 2 * time.Second // for the vendors' agents to send it
-	partGrace    = 1 * time.Second // for each of the other parts
+	drainGrace   = 20 * time.Second // for the connections and the exporters, unless -drain says otherwise
+	reportGrace  = 3 * time.Second  // of that, for Elastic to take what there is
+	requestGrace = 1 * time.Second  // for ordinary requests
+	sendGrace    = 2 * time.Second  // for the vendors' agents to send what is left
+	partGrace    = 1 * time.Second  // for each of the other parts
 )
 
-// shutdown stops accepting, closes the connections with 1001, lets the
-// exporters send what they have, and releases the parts. What goes wrong is
-// logged and holds up nothing. The server may have started only in part.
-func (s *server) shutdown() {
-	if s.http != nil {
-		stopped := make(chan error, 1)
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), closeGrace+requestGrace)
-			defer cancel()
-			stopped <- s.http.Shutdown(ctx) // closes the listener first
-		}()
-		s.hub.close(closeGrace)
-		s.awaitEnds(requestGrace)
-		s.cancel() // a live page that is being watched is a request without an end
-		if err := <-stopped; err != nil {
-			s.http.Close()
-		}
+// shutdown drains the connections while all else still works: the server says that
+// it is not ready, and messages in hand are published and answered. Then it releases
+// the parts. When ctx is cancelled no message in hand and no request is waited for any
+// more. What goes wrong is logged and holds up nothing. The server may have started
+// only in part.
+func (s *server) shutdown(ctx context.Context) {
+	if s.incident != nil {
+		s.incident.stop() // its visitors leave
 	}
-	// After the connections, so that their ends are reported; at the same time,
-	// so that of several parts that hang only the slowest counts.
+	if s.agent != nil {
+		s.complain("connections", s.drain(ctx))
+	}
+	s.cancel() // a live page that is being watched is a request without an end
+	if s.http != nil {
+		s.complain("http", s.closeHTTP(ctx))
+	}
+	// At the same time, so that of several parts that hang only the slowest counts.
 	var parts sync.WaitGroup
 	defer parts.Wait()
-	parts.Go(s.report)
 	if s.billing != nil {
 		parts.Go(func() { s.complain("billing", s.billing.close()) })
 	}
 	if s.bus != nil {
 		parts.Go(func() { s.complain("redis", within(partGrace, s.bus.close)) })
 	}
-}
-
-// awaitEnds waits until the agent knows of no open connection, so that all ends
-// are in what it reports. A message that is still being handled, or a peer that
-// goes on sending, keeps one open for longer than that.
-func (s *server) awaitEnds(grace time.Duration) {
-	deadline := time.Now().Add(grace)
-	for len(s.agent.Connections()) > 0 && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-// report lets the exporters hand over what they have, and then the vendors'
-// agents send it.
-func (s *server) report() {
-	if s.agent != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), reportGrace)
-		defer cancel()
-		s.complain("telemetry", s.agent.Shutdown(ctx))
-	}
-	var vendors sync.WaitGroup
-	defer vendors.Wait()
 	if s.tracer != nil {
-		vendors.Go(func() {
+		parts.Go(func() {
 			s.complain("elastic", within(sendGrace, func() error {
 				s.tracer.Close()
 				return nil
@@ -76,8 +51,36 @@ func (s *server) report() {
 		})
 	}
 	if s.newRelic != nil {
-		vendors.Go(func() { s.newRelic.Shutdown(sendGrace) })
+		parts.Go(func() { s.newRelic.Shutdown(sendGrace) })
 	}
+}
+
+// drain closes the connections, and has the exporters hand over what they have.
+func (s *server) drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.drain)
+	defer cancel()
+	return s.agent.Shutdown(ctx)
+}
+
+// closeHTTP stops listening, and waits for requests that are under way.
+func (s *server) closeHTTP(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestGrace)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	return err
+}
+
+// ready answers whether the server takes connections: a load balancer is to ask, so
+// that it sends no more of them while the open ones are drained.
+func (s *server) ready(w http.ResponseWriter, _ *http.Request) {
+	if s.agent.Draining() {
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "draining"})
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
 // within gives a part up that does not close in time: the process ends anyway.

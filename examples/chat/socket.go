@@ -13,41 +13,37 @@ import (
 
 const (
 	socketPath = "/ws"
-	maxMessage = 64 << 10 // bytes
+	maxMessage = 64 << 10        // bytes
+	writeWait  = 5 * time.Second // for a peer that takes nothing
+
+	// queueLength is how many messages may wait for a peer: as much as a hundred
+	// others may say at once. The bytes of them are bounded by apmws' 1 MiB.
+	queueLength = 4096
 )
 
-// socket serves the connections: level 3 of apmws, so what follows is all that
-// is the chat's own about them.
+// socket serves the connections: level 3 of apmws, which sees to pings, slow peers,
+// old connections and the end of the server. What follows is the chat's own.
 func (s *server) socket() http.Handler {
 	return s.agent.Endpoint(socketPath, apmws.EndpointOptions{
 		// The check of the Origin header is gorilla's: no other site's pages.
 		Upgrader: websocket.Upgrader{Subprotocols: []string{bearer}, HandshakeTimeout: writeWait, Error: refuse},
 
 		Authenticate: s.authenticate,
-		Connect:      s.connect,
+		Connect: func(ctx context.Context, conn *apmws.Conn) (context.Context, error) {
+			return context.WithValue(ctx, memberKey{}, newMember(conn)), nil
+		},
 		Message: func(ctx context.Context, message apmws.Message) error {
 			return s.handle(ctx, memberOf(ctx), message)
 		},
 		Close:        func(ctx context.Context, _ *apmws.Conn, _ error) { s.hub.remove(memberOf(ctx)) },
 		ReadLimit:    maxMessage,
 		WriteTimeout: writeWait,
+		Heartbeat:    s.cfg.heartbeat,
+		MaxAge:       s.cfg.maxAge,
+		// Nothing may be missing in a chat: who does not keep up is sent away, knows
+		// it, and comes back.
+		SendQueue: apmws.SendQueue{Messages: queueLength, Policy: apmws.Disconnect},
 	})
-}
-
-type memberKey struct{}
-
-func memberOf(ctx context.Context) *member { return ctx.Value(memberKey{}).(*member) }
-
-// connect makes the member of a connection that is open, and has its messages
-// written until that ends. ctx is cancelled then.
-func (s *server) connect(ctx context.Context, conn *apmws.Conn) (context.Context, error) {
-	m := newMember(conn, ctx.Done())
-	if !s.hub.add(m) {
-		return ctx, apmws.Close(websocket.CloseGoingAway, goingAway)
-	}
-	m.expectPongs(s.cfg.heartbeat)
-	go m.write(ctx, s.cfg.heartbeat)
-	return context.WithValue(ctx, memberKey{}, m), nil
 }
 
 // refuse answers a handshake that authenticate refuses, or that gorilla does:
@@ -67,16 +63,9 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, reason error) {
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodGet)
 	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", "5") // as the agent says while it drains
 	case http.StatusInternalServerError:
 		text = somethingWrong // the reason is in the log
 	}
 	writeError(w, status, text)
-}
-
-// expectPongs gives the peer up that leaves three pings without a pong.
-func (m *member) expectPongs(heartbeat time.Duration) {
-	extend := func(string) error { return m.ws.SetReadDeadline(time.Now().Add(3 * heartbeat)) }
-	_ = extend("") // fails when the connection is closed, which reading will tell
-	m.ws.SetPongHandler(extend)
 }

@@ -244,18 +244,22 @@ func TestVendorsAtOnce(t *testing.T) {
 			spans[name+s.TransactionID]++
 		}
 	}
-	if len(found) != all {
-		t.Errorf("Elastic has %d transactions, want %d", len(found), all)
+	// On a machine that is busy its agent has no room for some, and counts them.
+	dropped := tracer.Stats()
+	if len(found)+int(dropped.TransactionsDropped) != all {
+		t.Errorf("Elastic has %d transactions and dropped %d, want %d", len(found), dropped.TransactionsDropped, all)
 	}
+	missing := 0
 	for _, e := range found {
 		if e.Context.Tags["elastic_label"] != true {
 			t.Errorf("Elastic's transaction lacks the handler's label: %v", e.Context.Tags)
 		}
 		for _, name := range []string{"apm", "apm inner", "both"} {
-			if n := spans[name+e.ID]; n < goroutines {
-				t.Errorf("Elastic has %d spans %s in a message, want %d at least", n, name, goroutines)
-			}
+			missing += max(0, goroutines-spans[name+e.ID])
 		}
+	}
+	if missing > int(dropped.SpansDropped) {
+		t.Errorf("Elastic lacks %d spans of messages, and dropped %d", missing, dropped.SpansDropped)
 	}
 	events := c.all(nrTransaction, "Message/m")
 	if len(events) != all {

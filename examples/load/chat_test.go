@@ -119,15 +119,16 @@ func TestTraffic(t *testing.T) {
 	code := make(chan int)
 	go func() { code <- drive(ctx, cfg, &out, &complaints) }()
 	echo := regexp.MustCompile(`, echo p50 [0-9.]*[1-9]`)
+	back := regexp.MustCompile(`, [1-9][0-9]* lost, back p99 [0-9.]*[1-9]`)
 	// Those that no run of any length can do without.
 	until(t, "people have come, gone, vanished, been refused and been cut off", func() bool {
 		return c.count("event.action", "websocket-connected") > 60 &&
 			c.count("event.action", "websocket-refused") > 5 &&
-			c.count("labels.websocket_refusal_reason", "unauthenticated") > 0 &&
+			c.count("labels.websocket_refusal_reason", "token_malformed") > 0 &&
 			c.count("labels.websocket_close_cause", "normal") > 0 &&
 			c.count("labels.websocket_close_cause", "read_error") > 0 &&
 			c.count("labels.websocket_close_cause", "message_too_big") > 0 &&
-			echo.MatchString(out.String())
+			echo.MatchString(out.String()) && back.MatchString(out.String())
 	})
 	stop()
 	if got := <-code; got != 0 || complaints.String() != "" {
@@ -142,14 +143,18 @@ func TestTraffic(t *testing.T) {
 
 	var did struct {
 		opened, left, vanished, ended, refused, unreachable, sent, unknown, received, complaints, echoed, asked, unechoed int
+
+		half, most, nearly, all string
+		back, attempts, gaveUp  int
 	}
 	const form = "connections  %d opened: %d closed, %d dropped without a goodbye, %d ended by the chat\n" +
 		"handshakes   %d refused; the chat was unreachable %d times\n" +
+		"came back    %d, after p50 %s p90 %s p99 %s max %s at most %d attempts in a second; %d gave up\n" +
 		"messages     %d sent, %d of them unknown to the chat; %d received, %d of them complaints\n" +
 		"echoes       %d of %d, %d never came\n"
 	_, summary, _ := strings.Cut(out.String(), "\nconnections  ")
 	if _, err := fmt.Sscanf("connections  "+summary, form, &did.opened, &did.left, &did.vanished, &did.ended,
-		&did.refused, &did.unreachable, &did.sent, &did.unknown, &did.received, &did.complaints,
+		&did.refused, &did.unreachable, &did.back, &did.half, &did.most, &did.nearly, &did.all, &did.attempts, &did.gaveUp, &did.sent, &did.unknown, &did.received, &did.complaints,
 		&did.echoed, &did.asked, &did.unechoed); err != nil {
 		t.Fatalf("the summary: %v\n%s", err, out.String())
 	}
@@ -164,6 +169,14 @@ func TestTraffic(t *testing.T) {
 	}
 	if n := c.count("event.action", "websocket-refused"); n < did.refused || n > did.refused+lost {
 		t.Errorf("the chat has refused %d handshakes, and %d were", n, did.refused)
+	}
+	// Those with a wrong token try once more; one may be on its way in the end.
+	if did.gaveUp == 0 || did.refused < 2*did.gaveUp || did.attempts == 0 {
+		t.Errorf("%d refusals, %d have given up, %d attempts in a second", did.refused, did.gaveUp, did.attempts)
+	}
+	// Who said too much at once was cut off, and came back.
+	if longest, err := time.ParseDuration(strings.TrimSuffix(did.all, ";")); err != nil || longest == 0 || did.back == 0 || did.back > did.ended {
+		t.Errorf("%d connections were lost, %d people came back, and the longest way was %s (%v)", did.ended, did.back, did.all, err)
 	}
 	if did.echoed == 0 || did.unknown == 0 || did.complaints == 0 {
 		t.Errorf("there is no life in it: %+v", did)
@@ -212,7 +225,7 @@ func TestComesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.backoff = backoff{least: time.Millisecond, most: 4 * time.Millisecond}
+	cfg.firstDelay, cfg.maxDelay = time.Millisecond, 4*time.Millisecond
 	cfg.progress = 5 * time.Millisecond
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -239,6 +252,65 @@ func TestComesBack(t *testing.T) {
 	}
 	if f.counts.get(opened) != f.counts.get(ended)+f.counts.get(left)+f.counts.get(vanished) {
 		t.Errorf("a connection has no end: %v", &f.counts)
+	}
+}
+
+// Who loses a node goes to the next; with a token whose end is near, a new one is
+// fetched and nothing is lost.
+func TestNextNode(t *testing.T) {
+	t.Parallel()
+	var first, second atomic.Int64 // connections
+	upgrader := websocket.Upgrader{}
+	node := func(seen *atomic.Int64, serve func(*websocket.Conn)) *httptest.Server {
+		mux := http.NewServeMux()
+		mux.HandleFunc("POST /login", func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(w, `{"token":"good","expires_in":3}`)
+		})
+		mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
+			conn, err := upgrader.Upgrade(w, r, nil)
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			seen.Add(1)
+			serve(conn)
+		})
+		server := httptest.NewServer(mux)
+		t.Cleanup(server.Close)
+		return server
+	}
+	dies := node(&first, func(*websocket.Conn) {})
+	lives := node(&second, func(conn *websocket.Conn) {
+		for {
+			if _, _, err := conn.ReadMessage(); err != nil {
+				return
+			}
+		}
+	})
+	cfg, err := configFrom([]string{"-url", dies.URL + "," + lives.URL}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFleet(cfg)
+	v := newVisit(newPerson(f, 0), talks)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	over := make(chan struct{})
+	go func() {
+		v.run(ctx)
+		close(over)
+	}()
+	until(t, "another connection to the node that lives", func() bool { return f.counts.get(opened) >= 3 })
+	stop()
+	<-over
+	if n := first.Load(); n != 1 || second.Load() < 2 {
+		t.Errorf("%d and %d connections to the nodes", n, second.Load())
+	}
+	if lost, went := f.counts.get(ended), f.counts.get(left); lost != 1 || went < 2 || lost+went != f.counts.get(opened) {
+		t.Errorf("it has counted %v", &f.counts)
+	}
+	if d := f.backAfter.percentile(100); d == 0 {
+		t.Error("nobody came back")
 	}
 }
 
@@ -277,8 +349,10 @@ func TestDuration(t *testing.T) {
 // One who reads slowly, and one who does nothing at all, end with the traffic,
 // too: against a chat that goes on sending, and never closes.
 func TestQuietOnes(t *testing.T) {
+	t.Parallel()
 	for _, m := range []manner{slow, freezes} {
 		t.Run(fmt.Sprint(m), func(t *testing.T) {
+			t.Parallel()
 			var sent atomic.Int64
 			ended := make(chan struct{})
 			upgrader := websocket.Upgrader{}
@@ -300,15 +374,9 @@ func TestQuietOnes(t *testing.T) {
 				t.Fatal(err)
 			}
 			f := newFleet(cfg)
-			conn, err := f.chat.dial(t.Context(), credentials{}, slowBuffer)
-			if err != nil {
-				t.Fatal(err)
-			}
 			p := newPerson(f, 0)
-			l := &life{
-				f: f, conn: conn, manner: m, talk: talk{rng: p.rng, rooms: f.rooms, room: f.rooms[0]},
-				done: make(chan struct{}), over: make(chan struct{}),
-			}
+			p.token = token{text: "good"}
+			v := newVisit(p, m)
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			go func() {
@@ -317,7 +385,7 @@ func TestQuietOnes(t *testing.T) {
 				}
 				stop()
 			}()
-			l.run(ctx)
+			v.run(ctx)
 			<-ended
 			if n := f.counts.get(received); n >= sent.Load() || m == freezes && n != 0 {
 				t.Errorf("it has read %d of %d messages", n, sent.Load())

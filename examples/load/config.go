@@ -6,24 +6,28 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 	"time"
 )
 
 // config is all that may be set.
 type config struct {
-	chat        *url.URL      // the chat's base URL, by http or https
+	chat        []*url.URL    // the base URLs of the chat's nodes, by http or https, all by the same
 	connections int           // that are open at a time
 	rate        float64       // messages per second of each connection
 	churn       float64       // connections that are replaced per minute
 	duration    time.Duration // 0: until interrupted
 	seed        uint64        // of all that is left to chance
 
-	progress time.Duration // between two lines
-	backoff  backoff       // while the chat is away
+	progress             time.Duration // between two lines
+	firstDelay, maxDelay time.Duration // while the chat is away, see apmws.DialerOptions
 }
 
 const usage = `Usage of load:
-  -url URL         where the chat is: http, https, ws or wss (default http://127.0.0.1:8080)
+  -url URL         where the chat is: http, https, ws or wss (default http://127.0.0.1:8080);
+                   several nodes of one chat are divided by commas, or told by several
+                   -url. Who loses one goes to the next. For TLS and in the Host header
+                   all are called as the first one is
   -connections N   open at a time, each of one user (default 20)
   -rate R          messages per second of each connection (default 0.5); the chat
                    takes no more than 10
@@ -41,10 +45,14 @@ const (
 // configFrom reads the command line. What is wrong with it is written to
 // complaints.
 func configFrom(args []string, complaints io.Writer) (config, error) {
-	cfg := config{progress: 5 * time.Second, backoff: backoff{least: 250 * time.Millisecond, most: 15 * time.Second}}
+	cfg := config{progress: 5 * time.Second, firstDelay: 500 * time.Millisecond, maxDelay: 15 * time.Second}
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // all is said below
-	where := flags.String("url", "http://127.0.0.1:8080", "")
+	var where []string
+	flags.Func("url", "", func(list string) error {
+		where = append(where, strings.Split(list, ",")...)
+		return nil // an error of this function would show what may be a password
+	})
 	flags.IntVar(&cfg.connections, "connections", 20, "")
 	flags.Float64Var(&cfg.rate, "rate", 0.5, "")
 	flags.Float64Var(&cfg.churn, "churn", 12, "")
@@ -52,7 +60,7 @@ func configFrom(args []string, complaints io.Writer) (config, error) {
 	flags.Uint64Var(&cfg.seed, "seed", 1, "")
 	err := flags.Parse(args)
 	if err == nil {
-		err = cfg.check(flags.Args(), *where)
+		err = cfg.check(flags.Args(), where)
 	}
 	if err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
@@ -64,8 +72,8 @@ func configFrom(args []string, complaints io.Writer) (config, error) {
 	return cfg, nil
 }
 
-func (cfg *config) check(rest []string, where string) (err error) {
-	cfg.chat, err = baseURL(where)
+func (cfg *config) check(rest, where []string) (err error) {
+	cfg.chat, err = baseURLs(where)
 	switch {
 	case len(rest) > 0:
 		return fmt.Errorf("unexpected argument %q", rest[0])
@@ -82,6 +90,24 @@ func (cfg *config) check(rest []string, where string) (err error) {
 		return errors.New("-for is not negative")
 	}
 	return nil
+}
+
+// baseURLs returns the URLs of the nodes.
+func baseURLs(where []string) (all []*url.URL, err error) {
+	if len(where) == 0 {
+		where = []string{"http://127.0.0.1:8080"}
+	}
+	for _, text := range where {
+		base, err := baseURL(strings.TrimSpace(text))
+		if err != nil {
+			return nil, err
+		}
+		if len(all) > 0 && (base.Scheme != all[0].Scheme || base.Path != all[0].Path) {
+			return nil, errors.New("the -url of one chat's nodes differ in host and port alone")
+		}
+		all = append(all, base)
+	}
+	return all, nil
 }
 
 // baseURL returns a URL of the chat by http or https, without what follows the

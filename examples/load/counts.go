@@ -11,7 +11,8 @@ const (
 	unreachable                // handshakes without an answer, and logins that failed in any way
 	left                       // connections that this side closed with a close frame
 	vanished                   // connections that this side dropped without one
-	ended                      // connections that the chat closed, or the network
+	ended                      // connections that the chat closed, or the network: those that are lost
+	hopeless                   // visits that ended because the Dialer had given up, those of intruders included
 
 	sent      // messages of all types
 	unknown   // of these, with a type that the chat does not know, or none

@@ -5,20 +5,29 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
+
+	"github.com/apmws/go-apmws/apmws"
 )
 
 // fleet is all the people, and what they share.
 type fleet struct {
 	cfg     config
-	chat    chat
+	chat    nodes
 	rooms   []string
 	replace chan struct{} // whichever connection receives is replaced
 	start   time.Time
 
-	counts   counts
-	echoTime latency
+	agent        *apmws.Agent
+	network      net.Dialer
+	writeBuffers sync.Pool
+
+	counts    counts
+	echoTime  latency
+	backAfter latency // from the loss of a connection to the next one
+	attempts  surge   // to connect
 
 	mu   sync.Mutex
 	last error // that kept a connection from being opened
@@ -28,7 +37,10 @@ type fleet struct {
 const roomSize = 6
 
 func newFleet(cfg config) *fleet {
-	f := &fleet{cfg: cfg, chat: newChat(cfg.chat), replace: make(chan struct{}), start: time.Now()}
+	f := &fleet{
+		cfg: cfg, chat: newNodes(cfg.chat), replace: make(chan struct{}), start: time.Now(),
+		agent: apmws.New(apmws.Options{}), // whose Dialer it is all about; what the chat's own agent tells is enough
+	}
 	for n := range max(cfg.connections/roomSize, 2) {
 		f.rooms = append(f.rooms, fmt.Sprintf("room %d", n+1))
 	}

@@ -33,6 +33,14 @@ func (l *latency) observe(d time.Duration) {
 	}
 }
 
+// count returns how many were observed.
+func (l *latency) count() (n int64) {
+	for i := range l.buckets {
+		n += l.buckets[i].Load()
+	}
+	return n
+}
+
 // percentile returns a duration that at least p percent of those observed did
 // not exceed, and 0 when there are none.
 func (l *latency) percentile(p float64) time.Duration {
@@ -46,7 +54,7 @@ func (l *latency) percentile(p float64) time.Duration {
 		return 0
 	}
 	rank := max(int64(math.Ceil(float64(total)*p/100)), 1)
-	for i, n := range seen {
+	for i, n := range seen[:buckets-1] { // the last one has no bound
 		if rank -= n; rank <= 0 {
 			bound := time.Duration(float64(shortest) * math.Pow(growth, float64(i)))
 			return min(bound, time.Duration(l.max.Load()))

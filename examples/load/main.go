@@ -1,7 +1,8 @@
 // Command load is people for the chat server of examples/chat: they sign in,
 // talk, wander between rooms, come and go. Some do what nobody should: they show
 // a wrong token, send what the chat does not know, read slowly, freeze, or vanish
-// without a goodbye. So every panel of the dashboards has something to show.
+// without a goodbye. So every panel of the dashboards has something to show. Each of
+// them is an apmws.Dialer, and comes back when the chat is lost.
 //
 //	go run ./examples/chat &
 //	go run ./examples/load -url http://127.0.0.1:8080 -connections 20

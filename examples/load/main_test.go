@@ -57,6 +57,8 @@ func TestCommandLine(t *testing.T) {
 		{"scheme", []string{"-url", "ftp://chat"}, 2, "by http, https, ws or wss"},
 		{"no host", []string{"-url", "chat:8080"}, 2, "-url is such as"},
 		{"password", []string{"-url", "http://a:b@chat"}, 2, "no user"},
+		{"another of them by TLS", []string{"-url", "http://a,https://b"}, 2, "differ in host"},
+		{"another with a path", []string{"-url", "http://a", "-url", "http://b/chat"}, 2, "differ in host"},
 		{"none", []string{"-connections", "0"}, 2, "-connections is"},
 		{"too many", []string{"-connections", "20001"}, 2, "-connections is"},
 		{"silent", []string{"-rate", "0"}, 2, "-rate is"},
@@ -68,6 +70,9 @@ func TestCommandLine(t *testing.T) {
 			var out, complaints output
 			if code := run(t.Context(), c.args, &out, &complaints); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
+			}
+			if strings.Contains(complaints.String(), "a:b") {
+				t.Error("it writes a password")
 			}
 			if !strings.Contains(complaints.String(), c.noise) || out.String() != "" {
 				t.Errorf("it writes %q and complains %q", out.String(), complaints.String())

@@ -1,5 +1,6 @@
 // The chat page. Names and texts of people are only ever put into the page as
 // text nodes. The token is kept in memory and sent in the subprotocol alone.
+import { Connection, GiveUp } from './connection.js';
 import { Log } from './log.js';
 
 const element = (id) => document.getElementById(id);
@@ -7,141 +8,58 @@ const log = new Log(element('scroller'), element('log'), element('nothing'), ele
 
 let user = '';
 let room = '';
-let token = '';
-let socket = null; // the one in use, open or opening
-let inside = false; // a person has joined, and not left
-let visit = 0; // changes with each joining and leaving
-let joined = false; // the room, with the socket in use
-let attempt = 0; // to connect, since the last connection that lasted
-let timer = 0; // of the next attempt, or of its countdown
-let pending = ''; // said, not yet heard
+let connection = null; // from entering to leaving
+let joined = false; // the room, with the connection that is open
+let before = false; // it was joined before
+let late = false; // a connection was lost, or could not be made, since it was last joined
+let pending = []; // said, and not yet heard
 
 /* The connection */
 
-class Refused extends Error {}
-
-async function signIn(name) {
+async function signIn(signal) {
   const answer = await fetch('login', {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ user: name }),
+    body: JSON.stringify({ user }),
+    signal,
   });
   const body = await answer.json();
   if (answer.status >= 400 && answer.status < 500) {
-    throw new Refused(body.error);
+    throw new GiveUp(body.error);
   }
   if (!answer.ok) {
     throw new Error('the server cannot sign anyone in');
   }
-  return body.token;
+  return { token: body.token, lifetime: body.expires_in };
 }
 
-async function connect() {
-  clearTimeout(timer);
-  showStatus('wait', 'Connecting…');
-  const mine = visit;
-  let known = token;
-  try {
-    known ||= await signIn(user);
-  } catch (problem) {
-    if (mine !== visit) {
-      return;
-    }
-    if (problem instanceof Refused) {
-      turnAway(problem.message);
-    } else {
-      retryLater();
-    }
-    return;
-  }
-  if (mine !== visit || socket) {
-    return; // left, or connected, in the meantime
-  }
-  token = known;
-  const url = new URL('ws', location.href);
-  url.protocol = url.protocol.replace('http', 'ws');
-  const ws = new WebSocket(url, ['bearer', token]);
-  socket = ws;
-  let opened = 0;
-  joined = false;
-  ws.onopen = () => {
-    opened = Date.now();
-    send({ type: 'chat.join', room });
-  };
-  ws.onmessage = (event) => {
-    if (ws === socket) {
-      receive(JSON.parse(event.data));
-    }
-  };
-  ws.onclose = (event) => {
-    if (ws !== socket) {
-      return; // left on purpose
-    }
-    socket = null;
-    if (!opened) {
-      token = ''; // perhaps refused: a server that restarted may not know it
-    } else if (Date.now() - opened > 5000) {
-      attempt = 0;
-    }
-    if (opened) {
-      log.notice(farewell(event.code));
-    }
-    restorePending();
-    retryLater();
-  };
-}
-
-function farewell(code) {
-  switch (code) {
-    case 1001: return 'The server is going away. You will be back in a moment.';
-    case 1009: return 'That was too long to be sent.';
-    case 1013: return 'Your connection could not keep up and was closed.';
-    default: return 'The connection was lost.';
-  }
-}
-
-// retryLater waits longer each time, and never as long as everybody else.
-function retryLater() {
-  const most = Math.min(20_000, 500 * 2 ** attempt);
-  attempt = Math.min(attempt + 1, 10);
-  const at = Date.now() + most * (0.5 + Math.random() / 2);
-  const tick = () => {
-    const left = at - Date.now();
-    if (left <= 0) {
-      connect();
-      return;
-    }
-    showStatus('closed', navigator.onLine ? `Not connected, trying again in ${Math.ceil(left / 1000)} s` : 'You are offline');
-    timer = setTimeout(tick, Math.min(left, 1000));
-  };
-  clearTimeout(timer);
-  tick();
-}
-
-function retryNow() {
-  if (inside && !socket) {
-    connect();
-  }
-}
-
-function send(message) {
-  if (socket?.readyState !== WebSocket.OPEN) {
-    return false;
-  }
-  socket.send(JSON.stringify(message));
-  return true;
+function newConnection() {
+  const made = new Connection('ws', {
+    token: signIn,
+    protocols: (token) => ['bearer', token],
+    connect: () => made.send({ type: 'chat.join', room }),
+    renew: (token) => made.send({ type: 'auth.renew', token }),
+    probe: () => made.send({ type: 'chat.ping' }),
+    message: receive,
+    state: showState,
+    ...globalThis.chatTimes, // of tests, which do not wait for long
+  });
+  return made;
 }
 
 function receive(message) {
   switch (message.type) {
     case 'chat.joined':
       joined = true;
+      late = false;
+      complain('');
       showStatus('open', `Connected as ${user}`);
-      log.notice(`You are in ${message.room}.`);
+      log.notice(before ? `You are back in ${message.room}. What others have said meanwhile is not shown.` : `You are in ${message.room}.`);
+      before = true;
       break;
     case 'chat.said':
-      if (message.user === user && message.text === pending) {
-        pending = '';
+      if (message.user === user && pending.includes(message.text)) {
+        pending.splice(pending.indexOf(message.text), 1);
       }
       log.message(message.user, message.text, message.user === user);
       break;
@@ -150,10 +68,10 @@ function receive(message) {
       break;
     case 'error':
       if (!joined) {
-        turnAway(message.error);
+        connection.giveUp({ reason: message.error });
         break;
       }
-      restorePending();
+      restore(pending.splice(-1)); // the last one, as far as can be told
       complain(`Sorry: ${message.error}.`);
       break;
   }
@@ -161,13 +79,83 @@ function receive(message) {
 
 /* What a person sees and does */
 
-function showStatus(kind, text) {
-  const status = element('status');
-  if (status.textContent !== text) {
-    status.textContent = text;
+function showState({ phase, until, why }) {
+  const wasJoined = joined;
+  if (joined && phase !== 'open') {
+    joined = false;
+    log.notice(farewell(why) + (pending.length ? ' What you said last may not have been heard, it is back below.' : ''));
+    restore(pending.splice(0));
   }
-  status.className = kind;
-  element('retry').hidden = kind !== 'closed';
+  switch (phase) {
+    case 'connecting':
+      showStatus(phase, late ? 'Trying again' : 'Connecting…', late ? 'now' : '');
+      break;
+    case 'waiting':
+      late = true;
+      countDown(until);
+      break;
+    case 'offline':
+      late = true;
+      showStatus(phase, 'You are offline');
+      break;
+    case 'given up':
+      if (!before) {
+        turnAway(reason(why));
+        break;
+      }
+      late = true;
+      showStatus('closed', 'Disconnected');
+      if (!wasJoined) {
+        log.notice(`The server does not let you in again: ${reason(why)}.`);
+      }
+      break;
+  }
+}
+
+function reason(why) {
+  return why.error?.message || why.reason || 'it gives no reason';
+}
+
+// farewell says why a connection has ended.
+function farewell(why) {
+  if (why.silent) {
+    return 'The server has stopped answering.';
+  }
+  switch (why.code) {
+    case undefined: return 'You are offline.';
+    case 1001: return why.reason === 'max age' ? 'It is time for a new connection.' : 'The server is going away. You will be back in a moment.';
+    case 1008: case 4403: return `The server has closed your connection: ${reason(why)}.`;
+    case 1009: return 'That was too long to be sent.';
+    case 1012: return 'The server restarts. You will be back in a moment.';
+    case 1013: return 'Your connection could not keep up and was closed.';
+    case 4401: return 'Your sign-in has expired.';
+    default: return 'The connection was lost.';
+  }
+}
+
+let ticking = 0;
+
+function countDown(until) {
+  const left = Math.max(1, Math.ceil((until - Date.now()) / 1000));
+  showStatus('waiting', 'Trying again', `in ${left} s`);
+  ticking = setTimeout(countDown, Math.max(0, until - Date.now() - (left - 1) * 1000), until);
+}
+
+// showStatus shows what is announced when it changes, and a detail that is not: nobody
+// wants to hear every second of a countdown.
+function showStatus(kind, text, detail = '') {
+  clearTimeout(ticking);
+  if (element('state').textContent !== text) {
+    element('state').textContent = text;
+  }
+  element('detail').textContent = detail;
+  element('status').className = kind;
+  const retry = element('retry');
+  const hide = kind === 'open' || kind === 'connecting';
+  if (hide && document.activeElement === retry) {
+    element('scroller').focus({ preventScroll: true }); // not nowhere
+  }
+  retry.classList.toggle('gone', hide); // and keeps its place
   element('send').disabled = kind !== 'open';
   element('billing').disabled = kind !== 'open';
 }
@@ -177,40 +165,33 @@ let complaint = 0;
 function complain(text) {
   clearTimeout(complaint);
   element('alert').textContent = text;
-  complaint = setTimeout(() => { element('alert').textContent = ''; }, 8000);
+  complaint = setTimeout(complain, 8000, '');
 }
 
-// restorePending gives back what was not sent, unless something else is being
-// written by now.
-function restorePending() {
-  if (pending && !element('text').value.trim()) {
-    element('text').value = pending;
-  }
-  pending = '';
+// restore gives back what was not heard, above what is being written by now.
+function restore(texts) {
+  const field = element('text');
+  field.value = [...texts, field.value].filter((text) => text.trim()).join('\n');
 }
 
 function enter() {
-  inside = true;
-  visit++;
-  attempt = 0;
   sessionStorage.setItem('chat', JSON.stringify({ user, room }));
   element('entrance').hidden = true;
   element('chat').hidden = false;
   element('room-name').textContent = room;
   log.enter(room);
   element('text').focus();
-  connect();
+  joined = before = late = false;
+  pending = [];
+  connection = newConnection();
+  connection.start();
 }
 
 function leave() {
-  inside = false;
-  visit++;
-  token = '';
-  clearTimeout(timer);
+  connection?.stop();
+  connection = null;
+  clearTimeout(ticking);
   sessionStorage.removeItem('chat');
-  const ws = socket;
-  socket = null;
-  ws?.close(1000);
   log.leave();
   element('chat').hidden = true;
   element('entrance').hidden = false;
@@ -236,10 +217,12 @@ element('say').addEventListener('submit', (event) => {
   event.preventDefault();
   const field = element('text');
   const text = field.value.trim();
-  if (text && send({ type: 'chat.say', room, text })) {
-    pending = text;
+  if (text && !joined) {
+    complain('You are not connected. What you have written stays here until you are.');
+  } else if (text && connection.send({ type: 'chat.say', room, text })) {
+    pending.push(text);
     field.value = '';
-    element('alert').textContent = '';
+    complain('');
   }
   field.focus();
 });
@@ -251,15 +234,9 @@ element('text').addEventListener('keydown', (event) => {
   }
 });
 
-element('billing').addEventListener('click', () => send({ type: 'billing.status' }));
+element('billing').addEventListener('click', () => connection.send({ type: 'billing.status' }));
 element('leave').addEventListener('click', leave);
-element('retry').addEventListener('click', retryNow);
-window.addEventListener('online', retryNow);
-document.addEventListener('visibilitychange', () => {
-  if (document.visibilityState === 'visible') {
-    retryNow();
-  }
-});
+element('retry').addEventListener('click', () => connection.retry());
 
 // The live page is for people on the server's machine.
 element('live').hidden = !['localhost', '127.0.0.1', '[::1]'].includes(location.hostname);
