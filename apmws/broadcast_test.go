@@ -205,7 +205,7 @@ func TestBroadcastToServe(t *testing.T) {
 	}
 	c.currentServing().turn.give()
 	large := Message{Type: BinaryMessage, Data: make([]byte, 16<<20)} // more than sockets hold
-	short, cancel = context.WithTimeout(t.Context(), 2*time.Second) // it takes a while to be prepared
+	short, cancel = context.WithTimeout(t.Context(), 2*time.Second)   // it takes a while to be prepared
 	defer cancel()
 	r := agent.Broadcast(short, large, all, BroadcastOptions{})
 	var netErr net.Error
