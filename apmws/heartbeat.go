@@ -68,9 +68,17 @@ func (h Heartbeat) jittered() time.Duration {
 // pongs for unasked ones, which it ignores. A program that pings its peers itself
 // needs none. EndpointOptions.Heartbeat is the one of an Endpoint.
 func (c *Conn) Heartbeat(h Heartbeat) {
-	if c != nil {
-		c.beatBy(h.settings())
+	if c == nil {
+		return
 	}
+	opts := h.settings()
+	// Those of a route are mostly the same, and idle connections are many.
+	if last := c.route.heartbeat.Load(); opts != nil && last != nil && *last == *opts {
+		opts = last
+	} else if opts != nil {
+		c.route.heartbeat.Store(opts)
+	}
+	c.beatBy(opts)
 }
 
 // heart is the heartbeat of a connection. All of it is guarded by Conn.mu.

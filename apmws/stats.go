@@ -66,6 +66,8 @@ type route struct {
 	names    messageNames // of messages received
 	sends    messageNames // of messages sent
 
+	heartbeat atomic.Pointer[Heartbeat] // the last one of Conn.Heartbeat
+
 	counters           counters
 	connectionDuration histogram
 	pingRTT            histogram

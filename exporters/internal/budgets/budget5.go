@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -58,11 +59,20 @@ func scheduleHeap(count int) (each float64, err error) {
 	return each, nil
 }
 
+// heapInUse returns the bytes on the heap once that shrinks no more: what pools and
+// cleanups hold goes with later collections.
 func heapInUse() float64 {
-	runtime.GC()
-	runtime.GC() // what a pool holds goes with the second
 	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
+	last := uint64(math.MaxUint64)
+	for range 20 {
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		if m.HeapAlloc+m.HeapAlloc/1000 >= last {
+			break
+		}
+		last = m.HeapAlloc
+		time.Sleep(10 * time.Millisecond)
+	}
 	return float64(m.HeapAlloc)
 }
 

@@ -102,7 +102,7 @@ func TestQuick(t *testing.T) {
 			"Agent.Endpoint, after a message",
 		},
 		{
-			"the schedule: heap",
+			"the schedule, before the first ping: heap",
 			"a ping each 10ms, and its pong, by a loop over plain connections: CPU",
 			"a ping each 10ms, and its pong, by heartbeats, beyond that",
 			"a ping each 100ms, and its pong, by a loop over plain connections: CPU",
