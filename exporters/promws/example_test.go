@@ -38,6 +38,15 @@ func Example() {
 		return
 	}
 	defer conn.Close()
+	// Once it is answered, it is counted.
+	if err := conn.WriteMessage(websocket.TextMessage, []byte("hello")); err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, _, err := conn.ReadMessage(); err != nil {
+		fmt.Println(err)
+		return
+	}
 
 	res, err := server.Client().Get(server.URL + "/metrics")
 	if err != nil {
