@@ -45,6 +45,10 @@ type process struct {
 	err    error // of the exit
 }
 
+// unhurried are arguments with which whatever waits for as long as -drain lets it does
+// not end within a test's patience.
+var unhurried = []string{"-drain", "1h"}
+
 // startProcess starts the chat and waits until it listens. The environment has
 // nothing of the caller's that the chat or an agent would read.
 func startProcess(t *testing.T, args, env []string) *process {

@@ -239,12 +239,11 @@ func TestElasticIsAway(t *testing.T) {
 	}))
 	defer away.Close()
 	defer close(gate)
-	p := startProcess(t, nil, []string{"ELASTIC_APM_SERVER_URL=" + away.URL, "ELASTIC_APM_API_REQUEST_TIME=100ms"})
+	p := startProcess(t, unhurried, []string{"ELASTIC_APM_SERVER_URL=" + away.URL, "ELASTIC_APM_API_REQUEST_TIME=100ms"})
 	chatRoundTrip(t, p.url, p.url)
-	begin := time.Now()
 	p.signal(t, syscall.SIGTERM)
-	if code := p.waitExit(t); code != 0 || time.Since(begin) > drainGrace {
-		t.Errorf("exit code %d after %v\n%s", code, time.Since(begin), p.stdout)
+	if code := p.waitExit(t); code != 0 {
+		t.Errorf("exit code %d\n%s", code, p.stdout)
 	}
 	if asked.Load() == 0 {
 		t.Error("nothing was sent to Elastic")

