@@ -50,6 +50,7 @@ type Conn struct {
 	mu         sync.Mutex
 	state      connState
 	held       bool // an Endpoint ends CONNECT
+	owned      bool // an Endpoint closes the connection, after its Close hook
 	closedHeld bool // the connection was closed meanwhile
 	arriving   bool // counted among the handshakes in progress
 	user       string

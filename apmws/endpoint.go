@@ -256,7 +256,7 @@ func (e *endpoint) upgrade(w http.ResponseWriter, r *http.Request) (ws *websocke
 func (e *endpoint) run(ctx context.Context, c *Conn, ws *websocket.Conn) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	l := &loop{ctx: ctx, observed: c, conn: ws, handle: e.opts.Message, limit: e.opts.ReadLimit}
-	serving := &servedConn{conn: ws, timeout: e.opts.WriteTimeout, owned: true}
+	serving := &servedConn{conn: ws, timeout: e.opts.WriteTimeout}
 	serving.queue = newSendQueue(serving, &e.opts.SendQueue)
 	stopServing := c.serve(serving)
 	connected, exited := false, true

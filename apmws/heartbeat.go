@@ -301,7 +301,7 @@ func (t *tap) cutTLS() {
 // hangUp closes the socket. An Endpoint notices, and ends the connection itself, after
 // its Close hook; nobody knows what else a program does.
 func (t *tap) hangUp() {
-	if serving := t.conn.currentServing(); serving != nil && serving.owned {
+	if t.conn.isOwned() {
 		_ = t.Conn.Close() // it is given up
 	} else {
 		_ = t.Close()

@@ -260,6 +260,29 @@ func TestHeartbeatLost(t *testing.T) {
 	}
 }
 
+// TestHangUpDuringClose: when a peer is given up while the Close hook runs, the
+// connection has not ended before that.
+func TestHangUpDuringClose(t *testing.T) {
+	rec := newRecorder()
+	agent := New(Options{Exporters: []Exporter{rec}})
+	server := httptest.NewServer(agent.Endpoint("/ws", EndpointOptions{
+		Message: func(context.Context, Message) error { return nil },
+		Close: func(_ context.Context, c *Conn, _ error) {
+			c.tapped().hangUp()
+			c.SetAttrs(slog.Bool("hook", true))
+		},
+	}))
+	defer server.Close()
+	conn, _, err := websocket.DefaultDialer.Dial("ws://"+server.Listener.Addr().String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if end := rec.wait(t, "disconnect", 1)[0]; end.attrs["hook"] != true {
+		t.Errorf("DISCONNECT is without what the hook has set: %v", end.attrs)
+	}
+}
+
 // TestHeartbeatSlowHandler: a peer that has answered is not lost while a handler
 // keeps the program from reading that, whatever has come before the pong.
 func TestHeartbeatSlowHandler(t *testing.T) {

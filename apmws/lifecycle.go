@@ -40,11 +40,19 @@ func (c *Conn) accepted() {
 	}
 }
 
-// holdConnect keeps CONNECT from ending at the 101.
+// holdConnect is for who runs the connection's whole life: it keeps CONNECT from
+// ending at the 101, and the connection from ending before the Close hook.
 func (c *Conn) holdConnect() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.held = true
+	c.held, c.owned = true, true
+}
+
+// isOwned reports whether an Endpoint runs the connection, or is about to.
+func (c *Conn) isOwned() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.owned
 }
 
 // releaseConnect ends CONNECT, once, and then the connection when that was

@@ -37,7 +37,6 @@ type servedConn struct {
 	observed *Conn
 	turn     turn          // held by the goroutine that writes
 	timeout  time.Duration // of a write; 0: none
-	owned    bool          // by an Endpoint
 	queue    *sendQueue    // nil: there is none
 }
 
@@ -83,7 +82,7 @@ func (s *servedConn) put(m *queued, deadline time.Time, own bool) (err error) {
 	} else {
 		err = s.conn.WriteMessage(int(m.typ), m.data)
 	}
-	if err != nil && s.owned {
+	if err != nil && s.observed.isOwned() {
 		s.broken(err, own)
 	}
 	return err

@@ -93,8 +93,9 @@ func against(plain, c *contestant, rate, cpu limit) []figure {
 	}
 }
 
-// checkHandled fails when the agent has not counted every message.
+// checkHandled closes the load, and fails when the agent has not counted every message.
 func checkHandled(c *contestant, s settings) error {
+	c.load.close()
 	a, err := c.server.ask(request{Do: doCounts})
 	if err != nil {
 		return err

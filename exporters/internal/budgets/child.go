@@ -52,7 +52,7 @@ type request struct {
 
 // The verbs of a request.
 const (
-	doCounts  = "counts"  // of messages and transactions
+	doCounts  = "counts"  // of messages and transactions, once the load is closed
 	doUsage   = "usage"   // the CPU time so far
 	doMemory  = "memory"  // after a garbage collection
 	doOpen    = "open"    // connections

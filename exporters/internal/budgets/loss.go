@@ -80,6 +80,7 @@ func loseNothing(ctx context.Context, s settings, sampling *apmws.Sampling) (l l
 	if l.elapsed, err = clients.paced(batches, interval); err != nil {
 		return l, err
 	}
+	clients.close()
 	counts, err := server.ask(request{Do: doCounts})
 	if err != nil {
 		return l, err

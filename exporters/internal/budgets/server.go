@@ -97,13 +97,21 @@ func (s *server) request(r request) (answer, error) {
 	}
 }
 
-// counts makes the exporters send what they hold and says what became of it.
+// counts waits until the connections have gone, since an echo arrives before its
+// message has been counted. It makes the exporters send what they hold then, and says
+// what became of it.
 func (s *server) counts() (answer, error) {
 	if s.agent == nil {
 		return answer{}, errors.New("a server without an agent counts nothing")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	for len(s.agent.Connections()) > 0 {
+		if err := ctx.Err(); err != nil {
+			return answer{}, fmt.Errorf("wait for the connections to go: %w", err)
+		}
+		time.Sleep(time.Millisecond)
+	}
 	if err := s.agent.Flush(ctx); err != nil {
 		return answer{}, err
 	}
