@@ -9,8 +9,9 @@ import (
 
 // bounds returns the powers of two, in microseconds, that bound a histogram's
 // buckets. Each doubles the one before: a percentile that Prometheus interpolates
-// is in the true one's bucket, and so at most twice or half of it. More of them
-// would make a scrape longer, which is nearly all buckets.
+// is in the true one's bucket, and so at most twice or half of it, but in the first
+// bucket, which begins at 0, and above the last bound, which it then is. More of
+// them would make a scrape longer, which is nearly all buckets.
 func bounds(name string) (first, last int) {
 	if name == semconv.ConnectionDuration {
 		return 17, 37 // 131 ms to 38 h 10 min

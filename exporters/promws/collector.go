@@ -87,7 +87,7 @@ func newMetric(desc *prometheus.Desc, m *apmws.Metric) prometheus.Metric {
 	for i, l := range m.Labels {
 		values[i] = l.Value
 		if !utf8.ValidString(l.Value) { // a route, which must not cost the whole scrape
-			values[i] = strings.Trim(strconv.QuoteToASCII(l.Value), `"`) // and no two become one
+			values[i] = strings.Trim(strconv.QuoteToASCII(l.Value), `"`) // and no two of them become one
 		}
 	}
 	var made prometheus.Metric

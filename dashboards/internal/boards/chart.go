@@ -36,6 +36,20 @@ type bucket struct {
 
 func overTime() bucket { return bucket{timeID, kibana.Over()} }
 
+// reports is the shortest interval of charts of metrics. Each process reports every
+// 30 seconds, and the APM Server's own metrics are of a minute: in the intervals that
+// Kibana takes of itself for less than half an hour, what is added up would jump
+// between nothing and a multiple of what it is.
+const reports = "1m"
+
+// spaced makes the intervals of a panel's time such that each has what belongs there.
+func (p panel) spaced(b bucket) bucket {
+	if b.id == timeID && p.view.ID == MetricsID {
+		b.column.Every(reports)
+	}
+	return b
+}
+
 // top splits by the values of a field that have most of the first measure.
 func top(size int, label, dataType string, fields ...string) bucket {
 	return bucket{splitID, kibana.TopOf(label, dataType, size, measureID(0), fields...)}
@@ -122,7 +136,7 @@ const (
 
 // withTrend draws the first number of a tile over time behind it.
 func (p panel) withTrend(m *measure) panel {
-	trend := layer([]bucket{overTime()}, []*measure{m})
+	trend := layer([]bucket{p.spaced(overTime())}, []*measure{m})
 	trend.LinkTo = []string{mainLayer}
 	p.lens.State.Sources.FormBased.Layers[trendLayer] = trend
 	visual, ok := p.lens.State.Visual.(*kibana.Metric)
@@ -163,7 +177,7 @@ const (
 // chart draws measures over time, or over buckets, and splits them if it is said by
 // what: the last of the buckets is the horizontal axis.
 func (p panel) chart(series, axis string, buckets []bucket, measures ...*measure) panel {
-	horizontal := buckets[len(buckets)-1]
+	horizontal := p.spaced(buckets[len(buckets)-1])
 	drawn := kibana.XYLayer{
 		LayerID: mainLayer, LayerType: dataLayer, SeriesType: series, XAccessor: horizontal.id,
 		Palette: &kibana.Palette{Name: "default", Type: "palette"},

@@ -128,7 +128,7 @@ func (v *views) outbound() *kibana.Dashboard {
 		),
 		panel{
 			title: "Time blocked in writes", view: v.metrics, query: metric(blocked),
-			description: "How long single writes waited for a peer that does not read: slow consumers. Within 12.5 %, the longest too.",
+			description: "How long single writes waited for a peer that does not read: slow consumers. An endpoint's WriteTimeout bounds them. Within 12.5 %, the longest too.",
 		}.chart(lines, "Duration", []bucket{overTime()},
 			percentile("p99", 99, blocked).as(kibana.Duration("seconds")).in(orange),
 			percentile("p99.9", 99.9, blocked).as(kibana.Duration("seconds")).in(red),
@@ -144,13 +144,14 @@ func (v *views) outbound() *kibana.Dashboard {
 		).item(third),
 		panel{
 			title: "Broadcasts", view: v.traces, query: broadcasts,
-			description: "Messages to many connections by name: how many they went to, for how many of these they were given up, and how long they took until the last one had it." + messagesSampled,
+			description: "Messages to many connections by name: how many they went to, for how many of these they were given up, and how long they took until the last one had it. One peer that does not read makes a broadcast last, for nobody else, until its queue gives the message up." + messagesSampled,
 		}.table([]bucket{top(20, "Broadcast", "string", name)},
 			count("Broadcasts").as(kibana.Number(0)),
 			average("Recipients", number(semconv.BroadcastRecipients)).as(kibana.Number(1)),
 			sum("Copies", number(semconv.BroadcastRecipients)).as(kibana.Number(0)),
 			sum("Failed", number(semconv.BroadcastFailed)).as(kibana.Number(0)),
 			percentile("Took, p95", 95, duration).as(kibana.Duration("microseconds")),
+			maximum("Longest", duration).as(kibana.Duration("microseconds")),
 			maximum("Slowest write", number(semconv.BroadcastSlowestWrite)).as(kibana.Duration("seconds")),
 		).item(twoOf3),
 	)

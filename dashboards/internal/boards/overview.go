@@ -45,7 +45,7 @@ func plus(left, right kibana.Expr) kibana.Expr {
 
 func (v *views) overview() *kibana.Dashboard {
 	b := v.start(OverviewID, "WebSocket overview",
-		"Connections and messages of WebSocket servers at a glance. Counts are exact, whatever is sampled; times are within 12.5 %.")
+		"Connections and messages at a glance. Counts are exact for what the APM Server took, sampled or not; times within 12.5 %.")
 	row(b, tileHeight, sixth,
 		v.openNow(),
 		panel{
@@ -149,7 +149,7 @@ func now(label, gauge string) *measure {
 func (v *views) openNow() panel {
 	return panel{
 		title: "Open connections", view: v.metrics, query: metric(active),
-		description: "Connections that are open at the end of the time range: the last report of each server and route within five minutes, summed up. Processes of one service on one host need a node name each.",
+		description: "Connections that are open at the end of the time range: the last report of each server and route within five minutes, summed up. Those of a server that has crashed are counted for so long. Processes of one service on one host need a node name each.",
 	}.total(neutral, everyNodeAndRoute(),
 		now("Open connections", active))
 }

@@ -46,7 +46,7 @@ const (
 // source returns what the data view of an id reads. The first time it asks for the
 // documents.
 func (e *evaluation) source(id string) (*source, error) {
-	if s := e.sources[id]; s != nil {
+	if s := e.known.sources[id]; s != nil {
 		return s, nil
 	}
 	if id == "" {
@@ -73,7 +73,7 @@ func (e *evaluation) source(id string) (*source, error) {
 	for i, d := range s.documents {
 		d.place = i
 	}
-	e.sources[id] = s
+	e.known.sources[id] = s
 	return s, nil
 }
 

@@ -1,6 +1,7 @@
 package evaluate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,6 +30,18 @@ type Options struct {
 	// of the data view. A field that it does not know, or every field where it is
 	// nil, has the type that its values suggest.
 	FieldType func(dataView, field string) (string, bool)
+
+	// Known keeps what is found out about the documents for further calls, which need
+	// not read them again. All of them must have the same file, Documents and
+	// FieldType. nil: nothing is kept.
+	Known *Known
+}
+
+// Known is what evaluations have found out about documents: their times, the kinds of
+// their fields, and which of them match which query. The zero value knows nothing. It
+// is for one call at a time.
+type Known struct {
+	sources map[string]*source // by the id of the data view
 }
 
 // Dashboard computes what the panels of a dashboard show, in the dashboard's order.
@@ -61,13 +74,16 @@ type evaluation struct {
 	opts      Options
 	from, to  int64    // ms since 1970, without to
 	queries   []string // that apply to every panel
-	sources   map[string]*source
+	known     *Known
 }
 
 func newEvaluation(f *kibana.File, d *kibana.Dashboard, opts Options) (*evaluation, error) {
 	e := &evaluation{
 		file: f, dashboard: d, opts: opts, from: opts.From.UnixMilli(), to: opts.To.UnixMilli(),
-		sources: make(map[string]*source),
+		known: cmp.Or(opts.Known, new(Known)),
+	}
+	if e.known.sources == nil {
+		e.known.sources = make(map[string]*source)
 	}
 	if opts.From.IsZero() || opts.To.IsZero() || e.from >= e.to {
 		return nil, fmt.Errorf("no time range: from %v to %v", opts.From, opts.To)

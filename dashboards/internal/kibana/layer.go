@@ -51,6 +51,13 @@ func Over() *Column {
 	}
 }
 
+// Every makes the intervals of a column that Over has made no shorter than that, such
+// as 1m. Kibana makes them longer where the time range would have too many of them.
+func (c *Column) Every(least string) *Column {
+	c.Params.Interval = least
+	return c
+}
+
 // TopOf returns the size values of a field with the most of a metric, a column of
 // that id. More than one field: their values together. dataType is string, number
 // or ip.

@@ -23,13 +23,26 @@ type board struct {
 	variables evaluate.Variables
 }
 
-func newBoard(t *testing.T) *board {
+// shared is the recording that all boards show. The first test that asks makes it.
+var shared *wire.Recording
+
+func recorded(t *testing.T) *wire.Recording {
 	t.Helper()
+	if shared != nil {
+		return shared
+	}
 	t.Setenv("ELASTIC_APM_CLOUD_PROVIDER", "none")
 	recording, err := wire.Record(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	shared = recording
+	return recording
+}
+
+func newBoard(t *testing.T) *board {
+	t.Helper()
+	recording := recorded(t)
 	b := &board{
 		t: t, data: evaluate.Of(recording.Harvest), story: recording.Story,
 		variables: evaluate.Variables{"application": {collector.AppName}, "connection": {"%"}},

@@ -87,7 +87,7 @@ func TestOffered(t *testing.T) {
 		}
 		for _, c := range controls {
 			offered := evaluate.ControlValues(s.file, d, c, evaluate.Options{
-				From: s.Start, To: s.End, FieldType: s.fieldType,
+				From: s.Start, To: s.End, FieldType: s.fieldType, Known: &s.known,
 				Documents: func(v *kibana.DataView) []map[string]any { return s.documents[v.ID] },
 			})
 			slices.Sort(offered)

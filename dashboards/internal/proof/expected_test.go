@@ -224,11 +224,15 @@ func nameOf(columns []string, row map[string]any) string {
 // window is what a cell is about: facts of a span of time, of one key.
 type window struct {
 	from, to time.Time
-	is       func(fact) bool
+	is       func(*fact) bool
 }
 
 func (w window) of(list facts) facts {
-	return list.where(func(x fact) bool { return !x.told.Before(w.from) && x.told.Before(w.to) && (w.is == nil || w.is(x)) })
+	list = list.between(w.from, w.to)
+	if w.is == nil {
+		return list
+	}
+	return list.where(w.is)
 }
 
 // measure is a column of numbers.
@@ -278,14 +282,14 @@ func seconds(label string, list facts) measure {
 }
 
 // distinct counts values.
-func distinct(label string, list facts, of func(fact) string) measure {
+func distinct(label string, list facts, of func(*fact) string) measure {
 	return measure{label, func(w window) cell { return exact(w.of(list).distinct(of)) }}
 }
 
 // histogram is a percentile of durations in seconds, as a histogram tells it.
 func histogram(label string, q float64, list facts) measure {
 	return measure{label, func(w window) cell {
-		values := valuesOf(w.of(list), func(x fact) float64 { return x.took.Seconds() })
+		values := valuesOf(w.of(list), func(x *fact) float64 { return x.took.Seconds() })
 		if len(values) == 0 {
 			return nothing()
 		}
@@ -295,7 +299,7 @@ func histogram(label string, q float64, list facts) measure {
 
 // quantiles is a percentile of values of documents of their own. Elasticsearch
 // interpolates as we do; a margin is for how the values are told.
-func quantiles(label string, q float64, list facts, margin float64, of func(fact) float64) measure {
+func quantiles(label string, q float64, list facts, margin float64, of func(*fact) float64) measure {
 	return measure{label, func(w window) cell {
 		values := valuesOf(w.of(list), of)
 		if len(values) == 0 {
@@ -307,11 +311,11 @@ func quantiles(label string, q float64, list facts, margin float64, of func(fact
 }
 
 // micros is a duration as transactions and spans tell it: to 10 µs, says the contract.
-func micros(x fact) float64 { return float64(x.took.Nanoseconds()) / 1e3 }
+func micros(x *fact) float64 { return float64(x.took.Nanoseconds()) / 1e3 }
 
 const toTenMicros = 10
 
-func valuesOf(list facts, of func(fact) float64) []float64 {
+func valuesOf(list facts, of func(*fact) float64) []float64 {
 	var values []float64
 	for _, x := range list {
 		values = append(values, of(x))
@@ -330,7 +334,7 @@ func quantile(q float64, sorted []float64) float64 {
 }
 
 // most is the greatest value.
-func most(label string, list facts, of func(fact) float64, as func(float64) cell) measure {
+func most(label string, list facts, of func(*fact) float64, as func(float64) cell) measure {
 	return measure{label, func(w window) cell {
 		values := valuesOf(w.of(list), of)
 		if len(values) == 0 {
@@ -342,10 +346,10 @@ func most(label string, list facts, of func(fact) float64, as func(float64) cell
 
 // latest is a text of the newest document that has one. Of several in a millisecond
 // it may be any.
-func latest(label string, list facts, of func(fact) string) measure {
+func latest(label string, list facts, of func(*fact) string) measure {
 	return measure{label, func(w window) cell {
 		var texts []string
-		for _, x := range newest(w.of(list).where(func(x fact) bool { return of(x) != "" })) {
+		for _, x := range newest(w.of(list).where(func(x *fact) bool { return of(x) != "" })) {
 			texts = append(texts, of(x))
 		}
 		if len(texts) == 0 {
@@ -359,8 +363,8 @@ func newest(list facts) facts {
 	if len(list) == 0 {
 		return nil
 	}
-	last := slices.MaxFunc(list, func(a, b fact) int { return a.told.Compare(b.told) }).told
-	return list.where(func(x fact) bool { return x.told.Equal(last) })
+	last := list[len(list)-1].told
+	return list.between(last, last.Add(1))
 }
 
 // lastSeen is the time of the newest.
@@ -421,13 +425,13 @@ func (w *world) overTime(measures ...measure) table {
 // split is by what rows, or series, are split.
 type split struct {
 	labels []string
-	key    func(fact) string // parts of several keys are separated by a zero byte
-	keys   []string          // in their order
+	key    func(*fact) string // parts of several keys are separated by a zero byte
+	keys   []string           // in their order
 }
 
 // top splits by the values of a key that some facts have in the time range, those
 // with most of a rank first, and then by name. There are no more than size.
-func (w *world) top(size int, label string, list facts, key func(fact) string, rank func(facts) float64) split {
+func (w *world) top(size int, label string, list facts, key func(*fact) string, rank func(facts) float64) split {
 	by := make(map[string]facts)
 	for _, x := range w.whole().of(list) {
 		if k := key(x); k != "" {
@@ -446,13 +450,13 @@ func (w *world) top(size int, label string, list facts, key func(fact) string, r
 // andOthers adds those that are not among the first, if there are any.
 func (w *world) andOthers(s split, list facts) split {
 	first, key := s.keys, s.key
-	s.key = func(x fact) string {
+	s.key = func(x *fact) string {
 		if k := key(x); k == "" || slices.Contains(first, k) {
 			return k
 		}
 		return others
 	}
-	if slices.ContainsFunc(w.whole().of(list), func(x fact) bool { return s.key(x) == others }) {
+	if slices.ContainsFunc(w.whole().of(list), func(x *fact) bool { return s.key(x) == others }) {
 		s.keys = append(slices.Clone(first), others)
 	}
 	return s
@@ -465,7 +469,7 @@ func (w *world) table(s split, measures ...measure) table {
 	t := table{columns: append(slices.Clone(s.labels), labelsOf(measures)...), keys: len(s.labels)}
 	for _, key := range s.keys {
 		of := w.whole()
-		of.is = func(x fact) bool { return s.key(x) == key }
+		of.is = func(x *fact) bool { return s.key(x) == key }
 		t.rows = append(t.rows, append(keyCells(key), cellsOf(of, measures)...))
 	}
 	return t
@@ -484,7 +488,7 @@ func (w *world) series(s split, m measure) table {
 	t := table{columns: append(slices.Clone(s.labels), timeLabel, m.label), keys: len(s.labels) + 1}
 	for _, key := range s.keys {
 		for at := w.start; at.Before(w.end); at = at.Add(w.interval) {
-			of := window{at, at.Add(w.interval), func(x fact) bool { return s.key(x) == key }}
+			of := window{at, at.Add(w.interval), func(x *fact) bool { return s.key(x) == key }}
 			t.rows = append(t.rows, append(keyCells(key), moment(at), m.of(of)))
 		}
 	}

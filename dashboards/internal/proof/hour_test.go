@@ -29,6 +29,7 @@ type scene struct {
 	documents map[string][]map[string]any // by the id of the data view
 	types     map[string]map[string]string
 	world     *world
+	known     evaluate.Known
 
 	shown map[string][]*evaluate.Panel // by dashboard and filters
 }
@@ -201,7 +202,7 @@ func (s *scene) show(t *testing.T, d *kibana.Dashboard, filters ...string) []*ev
 func (s *scene) showFrom(t *testing.T, from time.Time, d *kibana.Dashboard, filters ...string) []*evaluate.Panel {
 	t.Helper()
 	panels, err := evaluate.Dashboard(s.file, d, evaluate.Options{
-		From: from, To: s.End, Filters: filters, FieldType: s.fieldType,
+		From: from, To: s.End, Filters: filters, FieldType: s.fieldType, Known: &s.known,
 		Documents: func(v *kibana.DataView) []map[string]any { return s.documents[v.ID] },
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apmws/go-apmws/dashboards/internal/boards"
 	"github.com/apmws/go-apmws/dashboards/internal/evaluate"
 	"github.com/apmws/go-apmws/dashboards/internal/kibana"
 	"github.com/apmws/go-apmws/exporters/wire/hour"
@@ -72,19 +73,58 @@ func (c choice) filters() []string {
 
 func keyOf(d *kibana.Dashboard, p *evaluate.Panel) string { return d.ID + "/" + p.Panel.Title }
 
-// TestOtherRange: so it is in another time range, whose intervals are no minutes.
+// TestOtherRange: so it is in another time range, in which Kibana's own intervals are of
+// half a minute. Those of metrics are of a minute still.
 func TestOtherRange(t *testing.T) {
 	s := newScene(t)
-	w, all := s.world.last(30*time.Minute), checks()
+	const length = 30 * time.Minute
+	documents, reports := s.world.last(length, 30*time.Second), s.world.last(length, time.Minute)
 	for _, d := range s.file.Dashboards {
-		for _, p := range s.showFrom(t, w.start, d) {
-			if check := all[keyOf(d, p)]; check != nil {
-				if err := verify(p, check(w)); err != nil {
-					t.Errorf("%s: %v", keyOf(d, p), err)
-				}
+		for _, p := range s.showFrom(t, documents.start, d) {
+			if p.Panel.Type != kibana.PanelLens {
+				continue
+			}
+			w := documents
+			if readsMetrics(d, p.Panel) {
+				w = reports
+			}
+			if err := verify(p, checks()[keyOf(d, p)](w)); err != nil {
+				t.Errorf("%s: %v", keyOf(d, p), err)
 			}
 		}
 	}
+}
+
+// TestShortRange: charts of metrics do not jump between nothing and a multiple of what
+// there was, in a range of which Kibana's own intervals are shorter than the time from
+// one report to the next.
+func TestShortRange(t *testing.T) {
+	s := newScene(t)
+	w, charts := s.world.last(5*time.Minute, time.Minute), 0
+	for _, d := range s.file.Dashboards {
+		for _, p := range s.showFrom(t, w.start, d) {
+			if p.Panel.Type != kibana.PanelLens || !readsMetrics(d, p.Panel) {
+				continue
+			}
+			charts++
+			if err := verify(p, checks()[keyOf(d, p)](w)); err != nil {
+				t.Errorf("%s: %v", keyOf(d, p), err)
+			}
+		}
+	}
+	if charts == 0 {
+		t.Error("there is no chart of metrics")
+	}
+}
+
+// readsMetrics says whether the layers of a panel are of metrics.
+func readsMetrics(d *kibana.Dashboard, p *kibana.Panel) bool {
+	for id := range p.Config.Attributes.Lens.State.Sources.FormBased.Layers {
+		if d.DataView(p, id) != boards.MetricsID {
+			return false
+		}
+	}
+	return true
 }
 
 // TestNumbers: each panel shows what was driven in; with a choice in the controls,

@@ -9,22 +9,22 @@ import (
 )
 
 // Keys by which charts and tables are split.
-func node(x fact) string            { return x.Node }
-func route(x fact) string           { return x.Route }
-func name(x fact) string            { return x.name }
-func cause(x fact) string           { return x.cause }
-func code(x fact) string            { return x.code }
-func reason(x fact) string          { return x.reason }
-func result(x fact) string          { return x.result }
-func group(x fact) string           { return x.text }
-func user(x fact) string            { return x.user }
-func address(x fact) string         { return x.address }
-func id(x fact) string              { return x.id }
-func serviceAndNode(x fact) string  { return x.Service + " › " + x.Node }
-func serviceAndRoute(x fact) string { return x.Service + " › " + x.Route }
-func initiator(x fact) string       { return x.initiator }
-func destination(x fact) string     { return x.destination }
-func hostAndCaller(x fact) string   { return x.host + " › " + x.name }
+func node(x *fact) string            { return x.Node }
+func route(x *fact) string           { return x.Route }
+func name(x *fact) string            { return x.name }
+func cause(x *fact) string           { return x.cause }
+func code(x *fact) string            { return x.code }
+func reason(x *fact) string          { return x.reason }
+func result(x *fact) string          { return x.result }
+func group(x *fact) string           { return x.text }
+func user(x *fact) string            { return x.user }
+func address(x *fact) string         { return x.address }
+func id(x *fact) string              { return x.id }
+func serviceAndNode(x *fact) string  { return x.Service + " › " + x.Node }
+func serviceAndRoute(x *fact) string { return x.Service + " › " + x.Route }
+func initiator(x *fact) string       { return x.initiator }
+func destination(x *fact) string     { return x.destination }
+func hostAndCaller(x *fact) string   { return x.host + " › " + x.name }
 
 const (
 	largest = 10 // series in a chart
@@ -41,7 +41,7 @@ func open(list facts) float64 {
 }
 
 // ofKey sums up the facts of a list that have the same key as others, in the range.
-func (w *world) ofKey(list facts, key func(fact) string) func(facts) float64 {
+func (w *world) ofKey(list facts, key func(*fact) string) func(facts) float64 {
 	sums := make(map[string]float64)
 	for _, x := range w.whole().of(list) {
 		sums[key(x)] += x.n
@@ -82,7 +82,7 @@ func churn(label string, opened, gauge facts) measure {
 }
 
 func ofStatus(list facts, is func(status string) bool) facts {
-	return list.where(func(x fact) bool { return is(x.status) })
+	return list.where(func(x *fact) bool { return is(x.status) })
 }
 
 func perMinute(label string, list facts) measure { return sum(label, list, time.Minute) }
@@ -109,7 +109,7 @@ func meanTime(w *world) measure {
 	}}
 }
 
-func size(x fact) float64 { return x.size }
+func size(x *fact) float64 { return x.size }
 
 func charts() map[string]check {
 	return map[string]check{
@@ -189,7 +189,7 @@ func charts() map[string]check {
 			return w.series(w.andOthers(byNode, w.gauge), perMinute("Unanswered pings", w.unanswered))
 		}),
 		"apmws-outbound/Time blocked in writes": one(func(w *world) table {
-			longest := most("longest", w.blocked, func(x fact) float64 { return x.took.Seconds() }, func(x float64) cell { return bucketed(x, 1) })
+			longest := most("longest", w.blocked, func(x *fact) float64 { return x.took.Seconds() }, func(x float64) cell { return bucketed(x, 1) })
 			return w.overTime(histogram("p99", 0.99, w.blocked), histogram("p99.9", 0.999, w.blocked), longest)
 		}),
 
@@ -225,7 +225,7 @@ func charts() map[string]check {
 
 // lifetimes has a bar for each span of lifetimes, whether there are any or not.
 func lifetimes(w *world) table {
-	bars := split{labels: []string{"Lasted"}, key: func(x fact) string {
+	bars := split{labels: []string{"Lasted"}, key: func(x *fact) string {
 		for _, bar := range []struct {
 			label string
 			below time.Duration

@@ -30,24 +30,27 @@ func TestPictures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		source := sourceOf(t, d)
-		drawn, err := preview.Picture(t.Context(), page, source)
-		if err != nil {
-			t.Fatalf("%s: %v", d.ID, err)
-		}
-		path := filepath.Join(pictures, strings.TrimPrefix(d.ID, "apmws-")+".png")
-		if *update {
-			if err := os.WriteFile(path, drawn, 0o644); err != nil {
+		t.Run(d.ID, func(t *testing.T) {
+			t.Parallel() // most of it is waiting for Chromium
+			source := sourceOf(t, d)
+			drawn, err := preview.Picture(t.Context(), page, source)
+			if err != nil {
 				t.Fatal(err)
 			}
-		}
-		committed, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if of, ok := preview.Source(committed); !ok || of != source {
-			t.Errorf("%s is not of the dashboard as it is: go test -run TestPictures -update ./dashboards/internal/proof", path)
-		}
+			path := filepath.Join(pictures, strings.TrimPrefix(d.ID, "apmws-")+".png")
+			if *update {
+				if err := os.WriteFile(path, drawn, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			committed, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if of, ok := preview.Source(committed); !ok || of != source {
+				t.Errorf("%s is not of the dashboard as it is: go test -run TestPictures -update ./dashboards/internal/proof", path)
+			}
+		})
 	}
 }
 

@@ -22,7 +22,7 @@ func timeInSpans(w *world) table {
 	t := w.table(w.top(many, "Span", w.spans, name, facts.seconds),
 		measure{"Time in all", func(in window) cell { return spanTime(in.of(w.spans)) }}, sum("Spans", w.spans, 0),
 		quantiles("p50", 0.5, w.spans, toTenMicros, micros), quantiles("p95", 0.95, w.spans, toTenMicros, micros),
-		latest("Type", w.spans, func(x fact) string { return x.typ }))
+		latest("Type", w.spans, func(x *fact) string { return x.typ }))
 	for _, s := range w.sends() {
 		if s.most == 0 {
 			continue
@@ -68,7 +68,7 @@ func (w *world) sends() []sends {
 	ack, sorry, history, message := sends{name: "ack"}, sends{name: "sorry"}, sends{name: "history"}, sends{name: "message"}
 	begun := w.whole().of(w.messages)
 	// What had begun before may have been sent within the hour.
-	across := w.messages.where(func(x fact) bool { return x.told.Before(w.start) && x.told.Add(x.took).After(w.start) })
+	across := w.messages.where(func(x *fact) bool { return x.told.Before(w.start) && x.told.Add(x.took).After(w.start) })
 	for _, x := range begun {
 		switch {
 		case x.Service == "feeds" && x.failed:
@@ -96,10 +96,10 @@ func (w *world) sends() []sends {
 		history.margin += micros(x)
 	}
 	// What a history takes beyond reading it is that its peer does not read.
-	for _, x := range begun.where(func(x fact) bool { return x.name == "chat.history" && x.result != "timeout" }) {
+	for _, x := range begun.where(func(x *fact) bool { return x.name == "chat.history" && x.result != "timeout" }) {
 		history.us += micros(x)
 	}
-	for _, x := range w.whole().of(w.spans).where(func(x fact) bool { return x.name == "SELECT FROM messages" && !x.failed }) {
+	for _, x := range w.whole().of(w.spans).where(func(x *fact) bool { return x.name == "SELECT FROM messages" && !x.failed }) {
 		history.us -= micros(x)
 	}
 	history.margin += history.most * toTenMicros
@@ -115,7 +115,7 @@ func (s *sends) add(n float64) { s.least, s.most = s.least+n, s.most+n }
 // for all answers. A few may be more or less: sends that failed, and those of the
 // histories that nobody read.
 func (w *world) forwarded() cell {
-	inRooms := func(x fact) bool { return x.Route == "/ws/rooms/{room}" }
+	inRooms := func(x *fact) bool { return x.Route == "/ws/rooms/{room}" }
 	n, margin := w.whole().of(w.sent).where(inRooms).total(), 5.0
 	n += ofCause(w.whole().of(w.closed).where(inRooms), "application").total() // who is sent away gets no answer
 	for _, x := range w.whole().of(w.handled).where(inRooms) {

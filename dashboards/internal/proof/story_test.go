@@ -45,7 +45,7 @@ func (s *scene) storyOf(c *hour.Connection) story {
 		if m.Connection != c {
 			continue
 		}
-		recorded := slices.ContainsFunc(s.world.messages, func(x fact) bool {
+		recorded := slices.ContainsFunc(s.world.messages, func(x *fact) bool {
 			return x.connection == c && x.told.Equal(m.At.Truncate(time.Millisecond))
 		})
 		if recorded {
@@ -131,7 +131,7 @@ func TestStory(t *testing.T) {
 				t.Fatal("there is none")
 			}
 			c := s.Driven.Connections[i]
-			s.checkStory(t, s.idOf(t, c.Node, c.Opened), s.storyOf(c), c.Opened, func(x fact) bool { return x.connection == c })
+			s.checkStory(t, s.idOf(t, c.Node, c.Opened), s.storyOf(c), c.Opened, func(x *fact) bool { return x.connection == c })
 		})
 	}
 	t.Run("refused", func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestStory(t *testing.T) {
 			}
 			r := s.Driven.Refusals[i]
 			id := s.idOf(t, r.Node, r.At)
-			s.checkStory(t, id, storyOfRefusal(r), r.At, func(x fact) bool { return x.id == id })
+			s.checkStory(t, id, storyOfRefusal(r), r.At, func(x *fact) bool { return x.id == id })
 		}
 	})
 }
@@ -161,7 +161,7 @@ func (s *scene) idOf(t *testing.T, node string, at time.Time) string {
 
 // checkStory compares what the dashboard of errors shows of a connection, since that
 // began, with its story.
-func (s *scene) checkStory(t *testing.T, id string, want story, began time.Time, is func(fact) bool) {
+func (s *scene) checkStory(t *testing.T, id string, want story, began time.Time, is func(*fact) bool) {
 	t.Helper()
 	d := s.dashboard(t, boards.ErrorsID)
 	from := s.Start
@@ -180,7 +180,7 @@ func (s *scene) checkStory(t *testing.T, id string, want story, began time.Time,
 	w := *s.world
 	w.start = from
 	for _, list := range w.lists() {
-		*list = list.where(func(x fact) bool { return is(x) })
+		*list = list.where(func(x *fact) bool { return is(x) })
 	}
 	all := checks()
 	for _, p := range panels {

@@ -30,30 +30,32 @@ func tables() map[string]check {
 		}),
 
 		"apmws-outbound/Whose calls are these?": one(func(w *world) table {
-			key := func(x fact) string { return x.host + "\x00" + x.Route + "\x00" + x.name }
+			key := func(x *fact) string { return x.host + "\x00" + x.Route + "\x00" + x.name }
 			calls := sum("Calls", w.outbound, 0)
 			return w.table(w.top(most50, "Host\x00Route\x00Caller", w.outbound, key, facts.total), calls, weekAgo("A week ago", calls))
 		}),
 		"apmws-outbound/Calls for each connection": one(func(w *world) table {
-			inHandshakes := w.outbound.where(func(x fact) bool { return x.name == semconv.Handshake })
+			inHandshakes := w.outbound.where(func(x *fact) bool { return x.name == semconv.Handshake })
 			return w.table(w.top(many, "Route", w.gauge, route, w.ofKey(w.outbound, route)),
 				sum("Calls", w.outbound, 0), sum("Connects", w.opened, 0), ratio("Per connect", w.outbound, w.opened),
-				sum("In handshakes", inHandshakes, 0), ratio("Per handshake", inHandshakes, slices.Concat(w.opened, w.refused)))
+				sum("In handshakes", inHandshakes, 0), ratio("Per handshake", inHandshakes, together(w.opened, w.refused)))
 		}),
 		"apmws-outbound/Broadcasts": one(func(w *world) table {
-			counting := func(of func(fact) float64) facts {
+			counting := func(of func(*fact) float64) facts {
 				var counted facts
 				for _, x := range w.broadcasts {
-					x.n = of(x)
-					counted = append(counted, x)
+					y := *x
+					y.n = of(x)
+					counted = append(counted, &y)
 				}
 				return counted
 			}
-			copies, missed := counting(func(x fact) float64 { return x.recipients }), counting(func(x fact) float64 { return x.missed })
+			copies, missed := counting(func(x *fact) float64 { return x.recipients }), counting(func(x *fact) float64 { return x.missed })
 			return w.table(w.top(many, "Broadcast", w.broadcasts, name, facts.total),
 				sum("Broadcasts", w.broadcasts, 0), ratio("Recipients", copies, w.broadcasts), sum("Copies", copies, 0), sum("Failed", missed, 0),
 				quantiles("Took, p95", 0.95, w.broadcasts, toTenMicros, micros),
-				most("Slowest write", w.broadcasts, func(x fact) float64 { return x.slowest.Seconds() }, func(x float64) cell { return about(x, 1e-5) }))
+				most("Longest", w.broadcasts, micros, func(x float64) cell { return about(x, toTenMicros) }),
+				most("Slowest write", w.broadcasts, func(x *fact) float64 { return x.slowest.Seconds() }, func(x float64) cell { return about(x, 1e-5) }))
 		}),
 		"apmws-connections/Users with most handshakes": one(func(w *world) table {
 			return w.table(w.top(many, "User", w.connects, user, facts.total), handshakes(w, distinct("Addresses", w.connects, address))...)
@@ -70,7 +72,7 @@ func tables() map[string]check {
 		}),
 		"apmws-messages/Slowest messages": one(func(w *world) table {
 			took := func(list facts) float64 { return micros(list[0]) }
-			key := func(x fact) string { return x.transaction }
+			key := func(x *fact) string { return x.transaction }
 			return w.table(w.top(many, "Transaction", w.messages, key, took),
 				most("Took", w.messages, micros, func(x float64) cell { return about(x, toTenMicros) }),
 				latest("Message", w.messages, name), latest("Result", w.messages, result),
@@ -79,26 +81,26 @@ func tables() map[string]check {
 		"apmws-outbound/What services call":                        one(whatServicesCall),
 		"apmws-messages/Time spent inside handshakes and messages": one(timeInSpans),
 		"apmws-messages/Connections with most messages": one(func(w *world) table {
-			of := func(label string, n func(fact) float64) measure {
+			of := func(label string, n func(*fact) float64) measure {
 				return measure{label, func(in window) cell { return exact(n(in.of(w.ends)[0])) }}
 			}
-			received := func(x fact) float64 { return float64(x.connection.MessagesReceived) }
+			received := func(x *fact) float64 { return float64(x.connection.MessagesReceived) }
 			return w.table(w.top(many, "Connection", w.ends, id, func(list facts) float64 { return received(list[0]) }),
 				of("Received", received),
-				of("Sent", func(x fact) float64 { return float64(x.connection.MessagesSent) }),
-				of("Bytes in", func(x fact) float64 { return float64(x.connection.BytesReceived) }),
-				of("Bytes out", func(x fact) float64 { return float64(x.connection.BytesSent) }),
+				of("Sent", func(x *fact) float64 { return float64(x.connection.MessagesSent) }),
+				of("Bytes in", func(x *fact) float64 { return float64(x.connection.BytesReceived) }),
+				of("Bytes out", func(x *fact) float64 { return float64(x.connection.BytesSent) }),
 				lasted(w), latest("User", w.ends, user))
 		}),
 
 		"apmws-errors/Errors": one(func(w *world) table {
 			return w.table(w.top(most50, "Error", w.errors, group, facts.total),
 				sum("Errors", w.errors, 0), distinct("Connections", w.errors, id), distinct("Users", w.errors, user),
-				latest("Transaction", w.errors, name), latest("Culprit", w.errors, func(x fact) string { return x.culprit }),
+				latest("Transaction", w.errors, name), latest("Culprit", w.errors, func(x *fact) string { return x.culprit }),
 				lastSeen("Last seen", w.errors))
 		}),
 		"apmws-errors/Telemetry dropped by reason": one(func(w *world) table {
-			return w.table(w.top(many, "Service\x00Exporter and reason", w.dropped, func(x fact) string { return x.Service + "\x00" + x.reason }, facts.total),
+			return w.table(w.top(many, "Service\x00Exporter and reason", w.dropped, func(x *fact) string { return x.Service + "\x00" + x.reason }, facts.total),
 				sum("Dropped", w.dropped, 0))
 		}),
 		"apmws-errors/Connections with most errors": one(func(w *world) table {
@@ -130,13 +132,13 @@ func handshakes(w *world, others measure) []measure {
 
 // lasted is told in seconds, as it was.
 func lasted(w *world) measure {
-	return most("Lasted", w.ends, func(x fact) float64 { return x.took.Seconds() }, exact)
+	return most("Lasted", w.ends, func(x *fact) float64 { return x.took.Seconds() }, exact)
 }
 
 // whatServicesCall splits by service, and those by destination; all are ordered by
 // calls.
 func whatServicesCall(w *world) table {
-	key := func(x fact) string { return x.Service + "\x00" + x.destination }
+	key := func(x *fact) string { return x.Service + "\x00" + x.destination }
 	failures := failed(w.calls)
 	return w.table(w.top(services*many, "Service\x00Destination", w.calls, key, facts.total),
 		sum("Calls", w.calls, 0), meanTime(w), ratio("Failed", failures, w.calls))

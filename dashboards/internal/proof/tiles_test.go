@@ -43,10 +43,10 @@ func single(of func(w *world) measure) check {
 	return one(func(w *world) table { return w.number(of(w)) })
 }
 
-func failed(list facts) facts { return list.where(func(x fact) bool { return x.failed }) }
+func failed(list facts) facts { return list.where(func(x *fact) bool { return x.failed }) }
 
 func ofCause(list facts, causes ...string) facts {
-	return list.where(func(x fact) bool { return slices.Contains(causes, x.cause) })
+	return list.where(func(x *fact) bool { return slices.Contains(causes, x.cause) })
 }
 
 // The close causes that are the server's fault, and those by which peers are lost.
@@ -55,7 +55,7 @@ var (
 	lost   = []string{"heartbeat_timeout", "message_too_big", "protocol_error", "read_error"}
 )
 
-func isServerError(x fact) bool { return x.status >= "500" }
+func isServerError(x *fact) bool { return x.status >= "500" }
 
 // openNow is told exactly: at the end of the hour every node has just reported.
 var openNow = single(func(w *world) measure { return atTheEnd("Open connections", w, w.gauge) })
@@ -83,7 +83,7 @@ func tiles() map[string]check {
 
 		"apmws-overview/Connects per minute": compared(true, func(w *world) measure { return tally("Connects", w.opened, w.gauge, time.Minute) }),
 		"apmws-overview/Refused handshakes": single(func(w *world) measure {
-			return ratio("Refused handshakes", w.refused, slices.Concat(w.refused, w.opened))
+			return ratio("Refused handshakes", w.refused, together(w.refused, w.opened))
 		}),
 		"apmws-overview/Messages received": compared(true, func(w *world) measure {
 			return tally("Messages received", w.received, w.gauge, time.Second)
@@ -104,7 +104,7 @@ func tiles() map[string]check {
 		"apmws-messages/Sent per second":     compared(true, func(w *world) measure { return tally("Sent", w.sent, w.gauge, time.Second) }),
 		"apmws-messages/Handling, p95":       compared(false, func(w *world) measure { return histogram("Handling, p95", 0.95, w.handled) }),
 		"apmws-messages/Unregistered names": single(func(w *world) measure {
-			return ratio("Unregistered names", w.handled.where(func(x fact) bool { return x.name == semconv.Other }), w.handled)
+			return ratio("Unregistered names", w.handled.where(func(x *fact) bool { return x.name == semconv.Other }), w.handled)
 		}),
 		"apmws-messages/Received size": single(func(w *world) measure { return ratio("Mean received size", w.bytesIn, w.received) }),
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -39,9 +40,10 @@ type fact struct {
 	connection                    *hour.Connection
 }
 
-type facts []fact
+// facts are in the order of the times at which they are told.
+type facts []*fact
 
-func (f facts) where(is func(fact) bool) facts {
+func (f facts) where(is func(*fact) bool) facts {
 	var some facts
 	for _, x := range f {
 		if is(x) {
@@ -49,6 +51,25 @@ func (f facts) where(is func(fact) bool) facts {
 		}
 	}
 	return some
+}
+
+// between returns those that are told from one time on, and before another.
+func (f facts) between(from, to time.Time) facts {
+	first := func(at time.Time) int {
+		return sort.Search(len(f), func(i int) bool { return !f[i].told.Before(at) })
+	}
+	return f[first(from):first(to)]
+}
+
+// together returns all of two lists.
+func together(a, b facts) facts {
+	all := slices.Concat(a, b)
+	all.sort()
+	return all
+}
+
+func (f facts) sort() {
+	slices.SortStableFunc(f, func(a, b *fact) int { return a.told.Compare(b.told) })
 }
 
 func (f facts) total() float64 {
@@ -68,7 +89,7 @@ func (f facts) seconds() float64 {
 }
 
 // distinct returns how many values there are, without the empty one.
-func (f facts) distinct(of func(fact) string) float64 {
+func (f facts) distinct(of func(*fact) string) float64 {
 	values := make(map[string]bool)
 	for _, x := range f {
 		values[of(x)] = true
@@ -108,16 +129,15 @@ func (w *world) lists() []*facts {
 func (w *world) only(is func(hour.Place) bool) *world {
 	some := *w
 	for _, list := range some.lists() {
-		*list = list.where(func(x fact) bool { return is(x.Place) })
+		*list = list.where(func(x *fact) bool { return is(x.Place) })
 	}
 	return &some
 }
 
-// last is what the end of the hour leaves of the world. Kibana then shows intervals of
-// half a minute.
-func (w *world) last(length time.Duration) *world {
+// last is what the end of the hour leaves of the world, in intervals.
+func (w *world) last(length, interval time.Duration) *world {
 	some := *w
-	some.start, some.interval = w.end.Add(-length), 30*time.Second
+	some.start, some.interval = w.end.Add(-length), interval
 	return &some
 }
 
@@ -213,20 +233,24 @@ func newWorld(r *hour.Recording) (*world, error) {
 		}
 	}
 	w.addMetrics(r.Driven, x)
-	return w, errors.Join(w.addHandshakes(r.Driven, x, ids), w.addMessages(r.Driven, x, ids), w.addEnds(r.Driven, x, ids))
+	err = errors.Join(w.addHandshakes(r.Driven, x, ids), w.addMessages(r.Driven, x, ids), w.addEnds(r.Driven, x, ids))
+	for _, list := range w.lists() {
+		list.sort()
+	}
+	return w, err
 }
 
 // count adds to a counter.
 func (x *index) count(list *facts, at time.Time, f fact) {
 	if f.told = x.report(f.Node, at); !f.told.IsZero() {
-		*list = append(*list, f)
+		*list = append(*list, &f)
 	}
 }
 
 // tell adds what a document of its own tells.
 func (x *index) tell(list *facts, at, complete time.Time, f fact) {
 	if f.told = at.Truncate(time.Millisecond); complete.Before(x.flushed) {
-		*list = append(*list, f)
+		*list = append(*list, &f)
 	}
 }
 
@@ -239,14 +263,14 @@ func (w *world) addMetrics(d *hour.Driven, x *index) {
 					open++
 				}
 			}
-			w.gauge = append(w.gauge, fact{Place: place, told: at, n: open})
+			w.gauge = append(w.gauge, &fact{Place: place, told: at, n: open})
 			waiting := 0.0
 			for i := range d.Queued {
 				if q := &d.Queued[i]; q.Place == place && q.WaitsAt(at) {
 					waiting++
 				}
 			}
-			w.waiting = append(w.waiting, fact{Place: place, told: at, n: waiting})
+			w.waiting = append(w.waiting, &fact{Place: place, told: at, n: waiting})
 		}
 	}
 	for _, c := range d.Connections {
@@ -318,11 +342,12 @@ func (w *world) addHandshakes(d *hour.Driven, x *index, ids map[*hour.Connection
 		done := at.Add(f.took)
 		f.n, f.name = 1, "CONNECT "+f.Route
 		x.tell(&w.connects, at, done, f)
-		if !isEndpoint(f.Place) || f.reason == "draining" { // the latter is the agent's own answer
+		// The answer to these is the agent's own, or gorilla's, and comes before all else.
+		if !isEndpoint(f.Place) || slices.Contains([]string{"draining", "origin", "bad_handshake"}, f.reason) {
 			return
 		}
 		x.tell(&w.spans, at, done, fact{Place: f.Place, n: 1, took: f.took, name: "authenticate", typ: "app"})
-		if slices.Contains([]string{"", "origin", "bad_handshake"}, f.reason) { // who got so far
+		if f.reason == "" {
 			x.tell(&w.spans, done, done, fact{Place: f.Place, n: 1, name: "upgrade", typ: "websocket"})
 		}
 	}

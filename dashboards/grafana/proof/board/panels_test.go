@@ -178,6 +178,13 @@ func TestNothingYet(t *testing.T) {
 		for _, name := range []string{active, opened, received, sent, bytesIn, bytesOut, unanswered, waiting, givenUp} {
 			store.Add(at, evaluate.Labels{"__name__": name, "job": "chat", "instance": "node-0:8080", "http_route": "/ws"}, 0)
 		}
+		for _, name := range []string{lasted, pingRTT, writing} { // which are there from the start, too
+			for _, le := range []string{"0.001024", "0.002048", "+Inf"} {
+				store.Add(at, evaluate.Labels{
+					"__name__": name + "_bucket", "job": "chat", "instance": "node-0:8080", "http_route": "/ws", "le": le,
+				}, 0)
+			}
+		}
 	}
 	for title, queries := range panelsOf(t) {
 		got, err := ask(store, queries, everything)

@@ -29,9 +29,10 @@ func orZero(expr string) string { return "(" + expr + " or vector(0))" }
 // share is a part of a whole, and nothing while the whole is 0.
 func share(part, whole string) string { return orZero(part) + " / (" + whole + " > 0)" }
 
-// percentile is that of a histogram, by labels.
+// percentile is that of a histogram, by labels, and nothing while there is nothing in
+// it: what Prometheus then answers is no number, and would be shown as NaN.
 func percentile(of, histogram string, by ...string) string {
-	return "histogram_quantile(" + of + ", " + sum(rate(histogram+"_bucket"), append([]string{"le"}, by...)...) + ")"
+	return "histogram_quantile(" + of + ", " + sum(rate(histogram+"_bucket"), append([]string{"le"}, by...)...) + ") >= 0"
 }
 
 // percentiles are three of a histogram, over all that is chosen.

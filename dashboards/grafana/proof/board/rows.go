@@ -27,8 +27,13 @@ const failed = `event_outcome="failure"`
 // late says of which counters Prometheus misses the first event.
 const late = " A series appears with its first event, which Prometheus' rate does not see."
 
-// bucketed says how exact a percentile is.
-const bucketed = " Buckets double: a percentile is at most twice or half of the true one."
+// How exact a percentile is: of times, and of how long connections were open.
+const (
+	bucketed = " Buckets double, from 256 µs to 16.8 s: between these a percentile is at most twice or half of the true one. " +
+		"Below it is a guess between 0 and 256 µs, above it is 16.8 s."
+	bucketedLong = " Buckets double, from 131 ms to 38 h: between these a percentile is at most twice or half of the true one. " +
+		"Below it is a guess between 0 and 131 ms, above it is 38 h."
+)
 
 func rows() []row {
 	return []row{
@@ -94,7 +99,7 @@ func connections() []panel {
 		},
 		{
 			title: "Refused by reason", unit: units.CountsPerSecond, width: 8, stacked: true,
-			description: "Handshakes that were refused, by the reason and the status of the answer; 0 is none." + late,
+			description: "Handshakes that were refused, by the reason and the status of the answer; none, where there was none." + late,
 			queries: []query{{
 				sum(rate(refused), "websocket_refusal_reason", "http_response_status_code"),
 				"{{websocket_refusal_reason}} {{http_response_status_code}}",
@@ -107,7 +112,7 @@ func connections() []panel {
 		},
 		{
 			title: "How long closed connections were open", unit: units.Seconds, width: 24,
-			description: "Of the connections that ended." + bucketed,
+			description: "Of the connections that ended." + bucketedLong,
 			queries:     percentiles(lasted),
 		},
 	}
