@@ -182,7 +182,7 @@ func (s *store) sent() string {
 // wait returns the documents once they are as wanted.
 func (s *store) wait(t testing.TB, what string, wanted func(d *documents) bool) *documents {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute) // a request lasts for ten seconds
 	for {
 		s.mu.Lock()
 		changed := s.changed

@@ -410,8 +410,8 @@ func TestManySeries(t *testing.T) {
 	if err := conn.WriteMessage(websocket.TextMessage, []byte("all")); err != nil {
 		t.Fatal(err)
 	}
-	_, _, _ = conn.ReadMessage() // the close
-	if err := agent.Shutdown(soon(t)); err != nil {
+	_, _, _ = conn.ReadMessage()                // the close
+	if err := e.Shutdown(soon(t)); err != nil { // not the agent's, which leaves it five seconds
 		t.Fatal(err)
 	}
 

@@ -66,11 +66,12 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(data.Totals.Active, "connection,", data.Totals.MessagesReceived, "messages received,", data.Totals.BytesSent, "bytes sent")
+	// What is sent is counted once it is written, which the client may see before.
+	fmt.Println(data.Totals.Active, "connection,", data.Totals.MessagesReceived, "messages received,", data.Totals.BytesReceived, "bytes received")
 	fmt.Println(data.Transactions[0].Name, data.Transactions[0].Result)
 	fmt.Println(data.Transactions[1].Name, data.Transactions[1].Result, data.Transactions[1].Spans[0].Name)
 	// Output:
-	// 1 connection, 3 messages received, 48 bytes sent
+	// 1 connection, 3 messages received, 48 bytes received
 	// CONNECT /ws HTTP 1xx
 	// greet ok send greet
 }

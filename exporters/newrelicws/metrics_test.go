@@ -132,6 +132,7 @@ func TestMetricsEndToEnd(t *testing.T) {
 	collector := newCollector()
 	app := newApp(t, collector)
 	e := New(app)
+	e.interval = time.Hour // no report comes by itself: they are counted
 	var c chat
 	c.start(t, e)
 	first := c.dial(t, nil)
@@ -204,13 +205,17 @@ func TestHeldUntilConnected(t *testing.T) {
 	e := New(app)
 	var c chat
 	c.start(t, e)
-	say(t, c.dial(t, nil), `{"type":"chat.say"}`)
+	before := c.dial(t, nil)
+	say(t, before, `{"type":"chat.say"}`)
 	if err := c.agent.Flush(soon(t)); !errors.Is(err, ErrNotConnected) {
 		t.Errorf("Flush: %v", err)
 	}
 	close(collector.gate)
 	connect(t, app)
-	say(t, c.dial(t, nil), `{"type":"chat.say"}`)
+	after := c.dial(t, nil)
+	say(t, after, `{"type":"chat.say"}`)
+	c.hangUp(t, before)
+	c.hangUp(t, after)
 	if err := c.agent.Shutdown(soon(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -250,6 +255,7 @@ func TestHeldThroughRestart(t *testing.T) {
 	app := startApp(t, stand, log)
 	connect(t, app)
 	e := New(app)
+	e.interval = time.Hour // no report comes by itself
 	lose := func() {}
 	var c chat
 	c.start(t, e, &disconnector{lose: func() { lose() }})
@@ -289,7 +295,9 @@ func TestServerless(t *testing.T) {
 	})
 	var c chat
 	c.start(t, New(app))
-	say(t, c.dial(t, nil), `{"type":"chat.say"}`)
+	conn := c.dial(t, nil)
+	say(t, conn, `{"type":"chat.say"}`)
+	c.hangUp(t, conn)
 	if err := c.agent.Shutdown(soon(t)); err != nil {
 		t.Error(err)
 	}

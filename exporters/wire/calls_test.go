@@ -212,11 +212,7 @@ func checkCalls(t *testing.T, first string) {
 	if _, _, err := conn.ReadMessage(); !websocket.IsCloseError(err, websocket.CloseNormalClosure) {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := agent.Shutdown(ctx); err != nil {
-		t.Fatal(err)
-	}
+	shutDown(t, agent)
 	app.Shutdown(patience)
 	if err := errors.Join(append(in.Rejected(), col.Problems()...)...); err != nil {
 		t.Error(err)

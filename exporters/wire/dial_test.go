@@ -46,11 +46,7 @@ func dialOnce(ctx context.Context, t *testing.T, client, server apmws.Exporter) 
 		t.Fatal(err)
 	}
 	for _, agent := range []*apmws.Agent{dialling, serving} {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		if err := agent.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
+		shutDown(t, agent)
 	}
 	return service.Listener.Addr().String()
 }
@@ -76,6 +72,7 @@ func TestDialElastic(t *testing.T) {
 	around.Result = "all is well"
 	around.End()
 	tracers["client"].Flush(nil)
+	tracers["client"].Flush(nil) // what came while the request was finished
 
 	find := func(side, field, value string) intake.Document {
 		for _, d := range stands[side].Documents() {

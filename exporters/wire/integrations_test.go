@@ -169,17 +169,24 @@ func TestIntegrations(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := agent.Shutdown(ctx); err != nil {
-		t.Fatal(err)
-	}
+	shutDown(t, agent)
 	app.Shutdown(patience)
 	if err := errors.Join(append(in.Rejected(), col.Problems()...)...); err != nil {
 		t.Error(err)
 	}
 	s.checkElastic(t, in.Documents())
 	s.checkNewRelic(t, col.Harvest())
+}
+
+// shutDown shuts an agent down. That leaves the exporters five seconds, too few on a
+// machine that is busy enough: so what there is, is flushed before.
+func shutDown(t *testing.T, agent *apmws.Agent) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := errors.Join(agent.Flush(ctx), agent.Shutdown(ctx)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // talk sends messages with the keys from first on, and then says farewell.

@@ -67,7 +67,7 @@ func TestNumbers(t *testing.T) {
 			continue
 		}
 		got := v.Total
-		if short == "Connections/Active" {
+		if short == "Connections/Active" || short == "SendQueue/Messages" {
 			got = v.Min // there are two exporters, each with a gauge; both come back to 0
 		}
 		if want, known := newRelic[short]; !known || got != want {

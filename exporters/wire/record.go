@@ -53,6 +53,10 @@ type Recording struct {
 // cloud it is: the environment variable ELASTIC_APM_CLOUD_PROVIDER must be none.
 var ErrEnvironment = errors.New("wire: ELASTIC_APM_CLOUD_PROVIDER is not none")
 
+// ErrBlocked is returned where the core has taken an exporter for blocked and left it
+// out, as happens on a machine that is far too busy: the recording would not be whole.
+var ErrBlocked = errors.New("wire: the core has taken an exporter for blocked")
+
 // Record lets a server live, as package life has it, that reports to stand-ins of
 // Elastic and New Relic and to the live page, in this order of Options.Exporters.
 // Nothing is sampled away but by the one agent that has Options.Sampling. It takes a
@@ -104,6 +108,7 @@ func (s setup) record(ctx context.Context) (*Recording, error) {
 		return nil, err
 	}
 	defer b.tracer.Close()
+	b.tracer.SetMetricsInterval(0) // reports when they are asked for, however long a life lasts
 	if s.unsampled {
 		b.tracer.SetSampler(apm.NewRatioSampler(0))
 		b.collector.SamplingTarget = -1
@@ -129,11 +134,20 @@ func (s setup) record(ctx context.Context) (*Recording, error) {
 	if r.Story, err = life.Live(ctx, opts); err != nil {
 		return nil, err
 	}
+	if wasBlocked(r.Story) {
+		return nil, ErrBlocked
+	}
 	b.app.Shutdown(maxWait) // it sends all
 	r.Documents, r.Aggregates, r.Rejected = b.intake.Documents(), b.intake.Aggregates(), b.intake.Rejected()
 	r.Harvest, r.Problems = b.collector.Harvest(), b.collector.Problems()
 	r.ElasticSent, r.NewRelicSent = b.intake.Sent(), b.collector.Sent()
 	return r, nil
+}
+
+func wasBlocked(story *life.Story) bool {
+	return slices.ContainsFunc(story.Stats, func(s apmws.Stats) bool {
+		return slices.ContainsFunc(s.Dropped, func(d apmws.Dropped) bool { return d.Reason == "blocked" && d.Count > 0 })
+	})
 }
 
 // report makes both back ends get the counters.
@@ -143,8 +157,8 @@ func (b *backends) report(ctx context.Context, agents []*apmws.Agent) error {
 			return err
 		}
 	}
-	// Elastic's agent does not report anew while it does so on its own account, which
-	// may have begun too early.
+	// Elastic's agent does not report anew while it does so already, which may have
+	// begun too early.
 	for range maxReports {
 		b.tracer.SendMetrics(ctx.Done())
 		if err := agents[0].Flush(ctx); err != nil {

@@ -39,7 +39,7 @@ func productionCost(ctx context.Context, s settings, t *table) error {
 		{"plain", serverSpec{Echo: echoPlain}},
 		{"plain again", serverSpec{Echo: echoPlain}},
 		{"Serve and Conn.Write", serverSpec{Echo: echoWrite, Intake: intake.Address, Sampling: production()}},
-		{"Endpoint", serverSpec{Echo: echoEndpoint, Intake: intake.Address, Sampling: production()}},
+		{"Endpoint", serverSpec{Echo: echoSteadyEndpoint, Intake: intake.Address, Sampling: production()}},
 	})
 	if err != nil {
 		return err

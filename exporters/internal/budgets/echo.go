@@ -28,6 +28,9 @@ const (
 	echoWrite echo = "write"
 	// Agent.Endpoint, answering by Conn.Write.
 	echoEndpoint echo = "endpoint"
+	// The same without a heartbeat, whose pings a load that waits for echoes does not
+	// answer; budget 5 has what those cost.
+	echoSteadyEndpoint echo = "endpoint, no heartbeat"
 )
 
 // route is the route of all servers.
@@ -56,6 +59,8 @@ func (p parts) handler(way echo) (http.Handler, error) {
 		})), nil
 	case echoEndpoint:
 		return p.agent.Endpoint(route, apmws.EndpointOptions{Message: answerMessage}), nil
+	case echoSteadyEndpoint:
+		return p.agent.Endpoint(route, apmws.EndpointOptions{Message: answerMessage, Heartbeat: apmws.Heartbeat{Interval: -1}}), nil
 	default:
 		return nil, fmt.Errorf("there is no server %q", way)
 	}

@@ -77,7 +77,8 @@ function update({ row, cells, bar }, c, most, label) {
 export function showCalls(data, filter) {
   panel.hidden = data.calls.length === 0;
   const base = samples[0];
-  const seen = base ? data.time - base.time : 0;
+  const passed = base ? data.time - base.time : 0;
+  const seen = passed < 1000 ? 0 : passed; // less says nothing
   const all = data.calls.map((c) => ({ ...c, key: keyOf(c), recent: seen > 0 ? since(base, c) : null }));
   const shown = all.filter((c) => filter.matches([c.host, c.route, c.name]));
   shown.sort((a, b) => b.recent - a.recent || b.count - a.count);

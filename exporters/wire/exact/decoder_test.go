@@ -38,6 +38,9 @@ func TestRealDecoder(t *testing.T) {
 	}
 	poll(ctx, t, "the connections to end", func() bool { return len(agent.Connections()) == 0 })
 	unwatch()
+	if err := agent.Flush(ctx); err != nil { // Shutdown leaves the exporters five seconds
+		t.Fatal(err)
+	}
 	if err := agent.Shutdown(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -115,6 +115,9 @@ func TestMillion(t *testing.T) {
 			if c.held {
 				close(x.hold)
 			}
+			if err := x.agent.Flush(ctx); err != nil { // Shutdown leaves the exporters five seconds
+				t.Fatalf("Flush: %v", err)
+			}
 			stats := x.shutDown(ctx, t)
 
 			for _, problem := range x.fleet.compare(&stats) {

@@ -151,7 +151,9 @@ func (p *period) refused(v *visit, status int) (again bool) {
 		Place: v.place, At: v.opened, Took: time.Since(v.opened), Status: status, Reason: string(why),
 		Address: v.address, User: v.user, Origin: v.origin,
 	}
-	if why == unauthenticated || why == draining {
+	// gorilla's own checks come first in an endpoint, and last in a handler.
+	unchecked := (why == wrongOrigin || why == badHandshake) && v.route != routeNotify
+	if unchecked || why == unauthenticated || why == draining {
 		r.User = ""
 	}
 	note(v.book, &v.book.refusals, r)

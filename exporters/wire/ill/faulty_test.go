@@ -118,6 +118,9 @@ func TestFaultyExporter(t *testing.T) {
 			if got := slices.Sorted(maps.Keys(drops)); !slices.Equal(got, c.reasons) {
 				t.Errorf("given up %v, want %q", drops, c.reasons)
 			}
+			if err := s.agent.Flush(soon(t)); err != nil { // Shutdown leaves the exporters five seconds
+				t.Errorf("agent.Flush: %v", err)
+			}
 			if err := s.agent.Shutdown(soon(t)); (err != nil) != c.panics {
 				t.Errorf("agent.Shutdown: %v", err)
 			}

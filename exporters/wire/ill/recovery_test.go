@@ -14,6 +14,10 @@ import (
 const (
 	peersAfter = 2
 	eachAfter  = 10
+
+	// retried is time enough for the agents to try again, of which New Relic's waits
+	// up to two minutes when it has failed for two.
+	retried = 5 * time.Minute
 )
 
 // recover: when the back end has recovered, transactions and metrics arrive, and of
@@ -49,14 +53,14 @@ func (p *patient) untilLost(t *testing.T) {
 	switch {
 	case p.vendor.name == "newrelicws" && !p.late: // there was none
 	case p.isRead():
-		poll(t, 2*time.Minute, "a post with the messages' metrics to fail", func() bool {
+		poll(t, retried, "a post with the messages' metrics to fail", func() bool {
 			_, refused := p.back.counts(t)
 			return refused.sums[p.vendor.received("/load")] > 0
 		})
 	case p.late:
 		time.Sleep(time.Until(p.started.Add(metricsPeriod)))
 	case p.ill != silent:
-		poll(t, 2*time.Minute, "a request to fail", func() bool {
+		poll(t, retried, "a request to fail", func() bool {
 			return p.service.counted(p.vendor.name)["requests"] > failed
 		})
 	}
@@ -68,7 +72,7 @@ func (p *patient) untilWell(t *testing.T) {
 	before, _ := p.back.counts(t)
 	c := p.dial(t, "/load", 1)
 	defer c.hangUp()
-	poll(t, 2*time.Minute, "the back end to accept something", func() bool {
+	poll(t, retried, "the back end to accept something", func() bool {
 		c.say("probe", 1)
 		time.Sleep(250 * time.Millisecond)
 		now, _ := p.back.counts(t)

@@ -189,8 +189,17 @@ func (p *play) answered(v *visit, told *Refusal, res *http.Response) {
 		p.failf("the handshake of %s is answered by %d, not %d", v.name, status, told.Status)
 		return
 	}
-	told.ID = p.server.notes.of(v.userAgent())
-	p.failIf(v.name, p.server.book.waitAction(p.ctx, "websocket-refused", told.ID))
+	p.failIf(v.name, p.server.book.wait(p.ctx, "websocket-refused of "+v.name, func(l Line) bool {
+		if l.Str("event.action") != "websocket-refused" || l.Str("user_agent.original") != v.userAgent() {
+			return false
+		}
+		told.ID = l.Str("labels.websocket_connection_id")
+		return true
+	}))
+	// The application is not asked about every handshake.
+	if seen := p.server.notes.of(v.userAgent()); p.err == nil && seen != "" && seen != told.ID {
+		p.failf("the handshake of %s is %s in the log, %s for the application", v.name, told.ID, seen)
+	}
 }
 
 // say sends a message in the envelope of its type, and reads the answer.

@@ -35,7 +35,7 @@ type Options struct {
 	AtTheEnd func(ctx context.Context, agents []*apmws.Agent) error
 }
 
-// Patience bounds a life whose context has no deadline. A life takes about a second.
+// Patience bounds a life whose context has no deadline. A life takes a few seconds.
 const Patience = time.Minute
 
 // Live lets a server live, and shuts its agents down at the end; what the vendors'

@@ -198,8 +198,12 @@ func (p *play) badEnds() {
 	quinn.expectClose(websocket.CloseGoingAway)
 }
 
-// shutDown shuts the agents down while a client is still there.
+// shutDown shuts the agents down while a client is still there. Shutdown leaves the
+// exporters five seconds, so most is flushed before.
 func (p *play) shutDown() error {
+	for _, agent := range p.server.agents() {
+		p.failIf("flush", agent.Flush(p.ctx))
+	}
 	ray := p.shopper("Ray", Connection{Cause: apmws.CauseDrain, Code: "1001", Initiator: "server"})
 	result := make(chan error, 1)
 	go func() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -48,8 +49,14 @@ const (
 	brokersSpan  = "5ca1ab1e5ca1ab1e"
 )
 
-// flood is more than the sockets of a connection hold.
-const flood = 16 << 20 // bytes
+const (
+	// socketBuffer is that of each end of a flooded connection. By themselves they
+	// grow to what the system allows.
+	socketBuffer = 64 << 10 // bytes
+	// flood is more than the sockets of a connection hold. It is soon read: the peer
+	// has as long for it as a close frame may take, also on a busy machine.
+	flood = 1 << 20 // bytes
+)
 
 // talk handles the messages of /room.
 func (s *server) talk(ctx context.Context, m apmws.Message) error {
@@ -61,6 +68,13 @@ func (s *server) talk(ctx context.Context, m apmws.Message) error {
 	zerolog.Ctx(ctx).Info().Msg("message taken")
 	conn := apmws.FromContext(ctx)
 	if e.Type == "room.flood" {
+		socket, ok := conn.WebSocket().NetConn().(interface{ SetWriteBuffer(bytes int) error })
+		if !ok {
+			return errors.New("life: the socket's buffer cannot be set")
+		}
+		if err := socket.SetWriteBuffer(socketBuffer); err != nil {
+			return err
+		}
 		// Of which the peer reads nothing before there is more.
 		wave := slices.Concat([]byte(`{"type":"flood","note":"`+secretPayload), slices.Repeat([]byte("."), flood), []byte(`"}`))
 		return errors.Join(conn.Send(ctx, apmws.TextMessage, wave),
@@ -131,6 +145,9 @@ func (p *play) broadcasts() {
 	uma.leave(websocket.CloseNormalClosure, "")
 
 	wes := p.roommate("Wes", Connection{Cause: apmws.CauseSlowConsumer, Code: "1013", Initiator: "server", QueueDropped: 2})
+	if p.err == nil {
+		p.failIf("the socket of Wes", wes.wire.Conn.(*net.TCPConn).SetReadBuffer(socketBuffer))
+	}
 	wes.send(encode(envelope{Type: "room.flood"}), Message{Name: "room.flood", Result: "error"})
 	if p.err == nil {
 		p.failIf("the flood", p.server.book.waitAction(p.ctx, "websocket-message", wes.story.ID))

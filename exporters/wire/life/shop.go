@@ -40,6 +40,7 @@ func (s *server) authenticate(ctx context.Context, r *http.Request) (context.Con
 			return ctx, err
 		}
 	}
+	user, _, _ := strings.Cut(r.UserAgent(), "/")
 	switch r.Header.Get(headerScript) {
 	case "":
 	case "unauthenticated":
@@ -51,11 +52,11 @@ func (s *server) authenticate(ctx context.Context, r *http.Request) (context.Con
 	case "draining":
 		return ctx, apmws.Refuse(http.StatusServiceUnavailable, "draining")
 	case "quota":
+		apmws.FromContext(ctx).SetUser(user) // whose quota it is
 		return ctx, apmws.Refuse(http.StatusTooManyRequests, "quota")
 	case "teapot":
 		return ctx, apmws.Refuse(http.StatusTeapot, "teapot")
 	}
-	user, _, _ := strings.Cut(r.UserAgent(), "/")
 	apmws.FromContext(ctx).SetUser(user)
 	return context.WithValue(ctx, noConnectKey{}, r.Header.Get("X-Connect") == "fail"), nil
 }
