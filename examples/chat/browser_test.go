@@ -65,23 +65,14 @@ func TestBrowserTraces(t *testing.T) {
 	t.Setenv("ELASTIC_APM_CLOUD_PROVIDER", "none")
 	t.Setenv("ELASTIC_APM_CENTRAL_CONFIG", "false")
 	n := startNode(t, func(cfg *config) { cfg.elastic = in.URL })
-	ada := startBrowser(t, n.url)
-	eval[int](ada, `(() => {
-		window.sent = [];
-		const send = WebSocket.prototype.send;
-		WebSocket.prototype.send = function (text) {
-			window.sent.push(JSON.parse(text));
-			send.call(this, text);
-		};
-		return 0;
-	})()`)
+	ada := startPrepared(t, n.url, patient)
 	ada.enter("Ada", "tea")
 	ada.untilConnected("Ada")
 	ada.say("first")
 	ada.untilSaid("You", "first")
 	ada.say("second")
 	ada.untilSaid("You", "second")
-	sent := eval[[]struct{ Type, Traceparent string }](ada, "window.sent")
+	sent := eval[[]struct{ Type, Traceparent string }](ada, "sent")
 	n.stop() // sends all
 
 	linked := map[string]string{} // names of transactions by what they are linked to
@@ -174,7 +165,7 @@ func TestBrowserErrors(t *testing.T) {
 func TestBrowserAnswersPings(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, func(cfg *config) {
-		cfg.heartbeat = apmws.Heartbeat{Interval: 500 * time.Millisecond, Timeout: time.Second}
+		cfg.heartbeat = apmws.Heartbeat{Interval: 500 * time.Millisecond, Timeout: 4 * time.Second}
 	})
 	ada := startBrowser(t, n.url)
 	ada.enter("Ada", "tea")
@@ -186,7 +177,7 @@ func TestBrowserAnswersPings(t *testing.T) {
 			t.Fatalf("the connection did not stay: %+v, now %+v", first, open)
 		}
 		// Twice the time that a pong may take.
-		if open[0].PingRTT > 0 && time.Since(first.Opened) > 6*500*time.Millisecond {
+		if open[0].PingRTT > 0 && time.Since(first.Opened) > 2*(4500*time.Millisecond) {
 			break
 		}
 		if time.Now().After(deadline) {

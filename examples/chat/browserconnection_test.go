@@ -3,9 +3,12 @@ package main
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+	redisserver "github.com/alicebob/miniredis/v2/server"
 	"github.com/chromedp/chromedp"
 	"github.com/gorilla/websocket"
 )
@@ -33,10 +36,13 @@ const counted = `
 `
 
 // patient is a page that does nothing on its own for longer than a test takes: the
-// first wait is as long as it can be.
+// first wait is as long as it can be. Its clock stands still, and with it what is shown
+// of a wait.
 const patient = counted + `
 	globalThis.chatTimes = { firstDelay: 1e6, maxDelay: 1e6, idle: 1e6 };
 	Math.random = () => 0.9;
+	const loaded = Date.now();
+	Date.now = () => loaded;
 `
 
 // sleepy is a clock that can be put forward.
@@ -65,7 +71,8 @@ func (n *node) closeAll(t *testing.T, room string, code int, reason string) {
 // does not know the old one's tokens.
 func TestBrowserReconnects(t *testing.T) {
 	first := startNode(t, nil)
-	ada := startBrowser(t, first.url)
+	place := startProxy(t, first.url) // that both have, one after the other
+	ada := startBrowser(t, place.url)
 	ada.enter("Ada", "tea")
 	ada.untilConnected("Ada")
 	ada.say("before")
@@ -76,8 +83,8 @@ func TestBrowserReconnects(t *testing.T) {
 	ada.say("written meanwhile") // which cannot be sent
 	ada.until(`document.querySelector("#alert").textContent.includes("You are not connected")`)
 
-	addr := strings.TrimSuffix(strings.TrimPrefix(first.url, "http://"), "/")
-	second := startNode(t, func(cfg *config) { cfg.addr = addr })
+	second := startNode(t, nil)
+	place.lead(t, second.url)
 	ada.untilConnected("Ada")
 	ada.untilLogged("You are back in tea.")
 	ada.say("") // Enter alone sends what is written
@@ -127,7 +134,7 @@ func TestBrowserOffline(t *testing.T) {
 func TestBrowserComesBack(t *testing.T) {
 	t.Parallel()
 	n := startNode(t, nil)
-	ada := startPrepared(t, n.url, counted+`globalThis.chatTimes = { firstDelay: 10 };`)
+	ada := startPrepared(t, n.url, counted+`globalThis.chatTimes = { firstDelay: 10, maxDelay: 1e6 };`) // no connection lasts
 	ada.enter("Ada", "tea")
 	ada.untilConnected("Ada")
 	for i, c := range []struct {
@@ -209,16 +216,24 @@ func TestBrowserGivesUp(t *testing.T) {
 // it is tried to come back.
 func TestBrowserNoticesSilence(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, nil)
+	mini := miniredis.RunT(t)
+	n := startNode(t, func(cfg *config) { cfg.redisURL = "redis://" + mini.Addr() })
 	between := startProxy(t, n.url)
-	ada := startPrepared(t, between.url, counted+`globalThis.chatTimes = { idle: 200, answer: 3000, open: 500, maxDelay: 1000 };`)
+	ada := startPrepared(t, between.url, counted+`globalThis.chatTimes = { idle: 200, answer: 5000, open: 5000, maxDelay: 1000 };`)
 	ada.enter("Ada", "tea")
 	ada.untilConnected("Ada")
 	ada.until(`told("chat.ping") > 2`) // which are answered
 	if attempts := eval[int](ada, "attempts"); attempts != 1 {
 		t.Fatalf("%d connections were tried, want one", attempts)
 	}
-	between.freeze()
+	// What is said last reaches the server, and no answer leaves it.
+	freeze := sync.OnceFunc(between.freeze)
+	mini.Server().SetPreHook(func(_ *redisserver.Peer, cmd string, _ ...string) bool {
+		if strings.EqualFold(cmd, "publish") {
+			freeze()
+		}
+		return false
+	})
 	ada.say("into the void")
 	ada.untilLogged("The server has stopped answering. What you said last may not have been heard")
 	ada.until(`document.querySelector("#text").value === "into the void"`)
@@ -240,7 +255,7 @@ func TestBrowserSleeps(t *testing.T) {
 	between := startProxy(t, n.url)
 	// The machine sleeps for an hour after each question.
 	ada := startPrepared(t, between.url, counted+sleepy+`
-		globalThis.chatTimes = { idle: 200, answer: 1000, maxDelay: 1000 };
+		globalThis.chatTimes = { idle: 200, answer: 3000, maxDelay: 1000 };
 		const ask = WebSocket.prototype.send;
 		WebSocket.prototype.send = function (text) {
 			ask.call(this, text);

@@ -9,10 +9,11 @@ import (
 
 // proxy is a TCP proxy that can stop forwarding without telling anybody.
 type proxy struct {
-	url    string
-	target string
+	addr string
+	url  string // where it is before a web server
 
 	mu     sync.Mutex
+	target string
 	thawed *sync.Cond
 	frozen bool
 	conns  []net.Conn
@@ -21,15 +22,12 @@ type proxy struct {
 // startProxy starts a proxy before a server.
 func startProxy(t *testing.T, target string) *proxy {
 	t.Helper()
-	to, err := url.Parse(target)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{url: "http://" + ln.Addr().String() + "/", target: to.Host}
+	p := &proxy{addr: ln.Addr().String(), url: "http://" + ln.Addr().String() + "/"}
+	p.lead(t, target)
 	p.thawed = sync.NewCond(&p.mu)
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -49,9 +47,24 @@ func startProxy(t *testing.T, target string) *proxy {
 	return p
 }
 
+// lead has connections that are made from now on go to another server.
+func (p *proxy) lead(t *testing.T, target string) {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = to.Host
+}
+
 func (p *proxy) forward(from net.Conn) {
 	defer from.Close()
-	to, err := net.Dial("tcp", p.target)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	to, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}

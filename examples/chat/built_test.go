@@ -120,17 +120,15 @@ func TestSignals(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
-			p := startProcess(t, nil, nil)
+			p := startProcess(t, unhurried, nil)
 			ada, bob := join(t, p.url, "Ada", "tea"), join(t, p.url, "Bob", "tea")
 			_ = join(t, p.url, "Deaf", "tea") // never reads, so never answers
-			begin := time.Now()
 			p.signal(t, sig)
 			ada.expectClose(1001)
 			bob.expectClose(1001)
-			code := p.waitExit(t)
-			// The promise is 10 s; it is the server's own deadlines that keep it.
-			if took := time.Since(begin); code != 0 || took > 10*time.Second {
-				t.Errorf("exit code %d after %v\n%s%s", code, took, p.stdout, p.stderr)
+			// Soon: the server would let a drain take for longer than we wait.
+			if code := p.waitExit(t); code != 0 {
+				t.Errorf("exit code %d\n%s%s", code, p.stdout, p.stderr)
 			}
 			ends, _ := p.stdout.all(action("websocket-disconnected"))
 			if len(ends) != 3 {

@@ -32,7 +32,7 @@ func startBrowser(t *testing.T, url string) *tab {
 	t.Helper()
 	opts := []chromedp.ExecAllocatorOption{
 		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
-		chromedp.IgnoreCertErrors, chromedp.WindowSize(1100, 800),
+		chromedp.IgnoreCertErrors, chromedp.WindowSize(1100, 800), chromedp.WSURLReadTimeout(patience),
 	}
 	for _, what := range []string{"quic", "background-networking", "component-update", "sync", "extensions", "dev-shm-usage"} {
 		opts = append(opts, chromedp.Flag("disable-"+what, true))
@@ -59,13 +59,30 @@ func startPrepared(t *testing.T, url, script string) *tab {
 	return b
 }
 
-// offline takes a tab's network away, or gives it back.
+// offline takes a tab's network away, or gives it back: while the page knows of it, so
+// that it neither loses a connection nor tries one by itself.
 func (b *tab) offline(is bool) {
+	b.t.Helper()
+	if is {
+		b.tellOffline(true)
+		b.until(`document.querySelector("#status").className === "offline"`)
+		b.cutOff(true)
+		return
+	}
+	b.cutOff(false)
+	b.tellOffline(false)
+}
+
+func (b *tab) tellOffline(is bool) {
 	b.t.Helper()
 	state := network.OverrideNetworkStateParams{Offline: is, DownloadThroughput: -1, UploadThroughput: -1}
 	if _, err := chromedp.Call(b.ctx, network.OverrideNetworkState, state); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+func (b *tab) cutOff(is bool) {
+	b.t.Helper()
 	all := network.Conditions{Offline: is, DownloadThroughput: -1, UploadThroughput: -1}
 	rule := network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{&all}}
 	if _, err := chromedp.Call(b.ctx, network.EmulateNetworkConditionsByRule, rule); err != nil {

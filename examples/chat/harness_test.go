@@ -15,10 +15,12 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/apmws/go-apmws/apmws"
 )
 
 // patience bounds every wait; it is only ever reached by a test that fails.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // logLines collects log lines, and lets tests wait for one.
 type logLines struct {
@@ -120,7 +122,10 @@ type node struct {
 func startNode(t *testing.T, change func(*config)) *node {
 	t.Helper()
 	lines := &logLines{}
-	cfg := config{addr: "127.0.0.1:0", service: "chat-test", environment: "test", log: testLogger.Output(lines)}
+	cfg := config{
+		addr: "127.0.0.1:0", service: "chat-test", environment: "test", log: testLogger.Output(lines),
+		heartbeat: apmws.Heartbeat{Interval: -1}, // a peer answers pings while it reads, and tests do so now and then
+	}
 	if change != nil {
 		change(&cfg)
 	}
@@ -219,6 +224,14 @@ func dial(t *testing.T, url string, header http.Header) (*websocket.Conn, *http.
 	return conn, res, err
 }
 
+// wait bounds the next read: the peer may have had other things to do for long.
+func (p *peer) wait() {
+	p.t.Helper()
+	if err := p.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 func (p *peer) send(text string) {
 	p.t.Helper()
 	if err := p.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
@@ -236,6 +249,7 @@ func (p *peer) say(room, text string) {
 func (p *peer) receive() map[string]string {
 	p.t.Helper()
 	var got map[string]string
+	p.wait()
 	if err := p.ReadJSON(&got); err != nil {
 		p.t.Fatalf("read: %v", err)
 	}
@@ -262,6 +276,7 @@ func (p *peer) expectError(part string) {
 // expectClose reads until the close frame and checks its code.
 func (p *peer) expectClose(code int) {
 	p.t.Helper()
+	p.wait()
 	for {
 		_, _, err := p.ReadMessage()
 		if err == nil {
@@ -277,6 +292,7 @@ func (p *peer) expectClose(code int) {
 // expectClosed receives nothing but messages of rooms before a close frame.
 func (p *peer) expectClosed(code int, reason string) {
 	p.t.Helper()
+	p.wait()
 	for {
 		_, message, err := p.ReadMessage()
 		if err == nil && strings.HasPrefix(string(message), `{"type":"chat.said"`) {

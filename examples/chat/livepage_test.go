@@ -68,6 +68,7 @@ func TestLivePageThroughTheServer(t *testing.T) {
 		t.Errorf("another host's name: %s", res.Status)
 	}
 	join(t, n.url, "Ada", "tea")
+	n.log.wait(t, "message", 1, action("websocket-message")) // written when the exporters have it
 	if live := liveData(t, n.url); !strings.Contains(live, `"Ada"`) || !strings.Contains(live, "chat.join") {
 		t.Errorf("the live page does not know of Ada: %s", live)
 	}

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -14,10 +18,23 @@ import (
 // race with a second call. Tests give its copies their own output.
 var testLogger zerolog.Logger
 
+// moreAtOnce lets more tests run at once than there are processors, unless -parallel
+// says how many: most of the parallel ones wait, for a browser or until a time is over.
+func moreAtOnce() error {
+	const name = "test.parallel"
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	if given {
+		return nil
+	}
+	return flag.Set(name, strconv.Itoa(max(8, runtime.GOMAXPROCS(0))))
+}
+
 func TestMain(m *testing.M) {
 	testLogger = newLogger(io.Discard, config{service: "chat-test", environment: "test", debug: true})
 	dir, err := os.MkdirTemp("", "chat-test")
-	if err != nil {
+	if err = errors.Join(err, moreAtOnce()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

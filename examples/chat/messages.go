@@ -65,6 +65,7 @@ type renewed struct {
 type failed struct {
 	Type  string `json:"type"`
 	Error string `json:"error"`
+	ID    uint64 `json:"id,omitempty"` // that the peer has given to the message, if any
 }
 
 // said is a message of a room, to its members and between the nodes.
@@ -105,7 +106,7 @@ func (s *server) handle(ctx context.Context, m *member, message apmws.Message) e
 				err = nil
 			}
 		}
-		answer = failed{typeError, text}
+		answer = failed{typeError, text, idOf(message.Data)}
 	}
 	if answer != nil {
 		data, encodeErr := json.Marshal(answer)
@@ -116,6 +117,18 @@ func (s *server) handle(ctx context.Context, m *member, message apmws.Message) e
 		_ = m.conn.Send(ctx, apmws.TextMessage, data)
 	}
 	return err
+}
+
+// idOf returns the number by which a peer knows its message: of what an error is the
+// answer. It is 0 when there is none.
+func idOf(data []byte) uint64 {
+	var numbered struct {
+		ID uint64 `json:"id"`
+	}
+	if json.Unmarshal(data, &numbered) != nil {
+		return 0
+	}
+	return numbered.ID
 }
 
 // dispatch returns the answer, if any.

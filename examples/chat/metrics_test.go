@@ -21,6 +21,7 @@ func seriesValue(text, series string) string {
 func TestMetrics(t *testing.T) {
 	n := startNode(t, nil)
 	join(t, n.url, "Ada", "tea")
+	n.log.wait(t, "message", 1, action("websocket-message"))
 	res, text := request(t, "GET", n.url+"metrics", "", nil)
 	if res.StatusCode != http.StatusOK {
 		t.Fatalf("%s %s", res.Status, text)

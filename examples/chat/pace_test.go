@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -55,6 +56,12 @@ func TestFlood(t *testing.T) {
 func TestBurst(t *testing.T) {
 	n := startNode(t, nil)
 	ada := join(t, n.url, "Ada", "tea")
+	// What Ada has read may still be in the queue for a moment.
+	for deadline := time.Now().Add(patience); n.agent.Stats().Routes[0].SendQueueMessages > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the queue does not become empty")
+		}
+	}
 	for i := range queueLength {
 		n.deliver(apmws.SpanContext{}, "tea", fmt.Appendf(nil, `{"type":"test","number":"%d"}`, i))
 	}

@@ -18,14 +18,14 @@ import (
 // channel carries what is said in all rooms to all nodes.
 const channel = "apmws-chat"
 
-const (
-	redisWait = 3 * time.Second // for one command, its retries included
-	redisStep = 1 * time.Second // for each connection, read and write of it
-)
+// redisWait is how long Redis may take for one command, unless the URL says so by its
+// read_timeout.
+const redisWait = 3 * time.Second
 
 // bus carries messages between the nodes, through Redis.
 type bus struct {
 	client       *redis.Client
+	wait         time.Duration // for one command
 	subscription *redis.PubSub
 	embedded     *miniredis.Miniredis // nil: a real Redis
 	received     chan struct{}        // closed when the last message was delivered
@@ -47,7 +47,7 @@ func newBus(ctx context.Context, url string, log zerolog.Logger, to deliver) (*b
 			return nil, fmt.Errorf("redis: %w", err)
 		}
 		b.embedded = embedded
-		url = "redis://" + embedded.Addr()
+		url = "redis://" + embedded.Addr() + "?read_timeout=1m" // it is as slow as this process
 		log.Info().Msg("REDIS_URL is not set: using an embedded Redis, for this process alone")
 	}
 	opts, err := redis.ParseURL(url)
@@ -56,16 +56,20 @@ func newBus(ctx context.Context, url string, log zerolog.Logger, to deliver) (*b
 		return nil, errors.New("REDIS_URL is not a redis:// URL")
 	}
 	opts.ContextTimeoutEnabled = true
+	if b.wait = opts.ReadTimeout; b.wait <= 0 {
+		b.wait = redisWait
+	}
 	// What go-redis does by itself, renewing the subscription, has no context of
 	// ours: these bound it.
-	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = redisStep, redisStep, redisStep
-	opts.DialerRetries, opts.MaxRetries = 1, 1
+	opts.DialTimeout, opts.ReadTimeout, opts.WriteTimeout = b.wait, b.wait, b.wait
+	// What is published again because the answer is late is said twice.
+	opts.DialerRetries, opts.MaxRetries = 1, -1
 	opts.DisableIdentity = true
 	opts.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	b.client = redis.NewClient(opts)
 	b.client.AddHook(redisSpans{})
 
-	ctx, cancel := context.WithTimeout(ctx, redisWait)
+	ctx, cancel := context.WithTimeout(ctx, b.wait)
 	defer cancel()
 	b.subscription = b.client.Subscribe(ctx, channel)
 	if _, err := b.subscription.Receive(ctx); err != nil {
@@ -108,7 +112,7 @@ func (b *bus) publish(ctx context.Context, what said) (err error) {
 	if data, err = apmws.AppendJSONTraceContext(nil, data, apmws.SpanContextFromContext(ctx)); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, redisWait)
+	ctx, cancel := context.WithTimeout(ctx, b.wait)
 	defer cancel()
 	return b.client.Publish(ctx, channel, data).Err()
 }

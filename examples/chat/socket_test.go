@@ -18,7 +18,7 @@ func TestHeartbeat(t *testing.T) {
 			t.Parallel()
 			n := startNode(t, func(cfg *config) {
 				cfg.tls = overTLS
-				cfg.heartbeat = apmws.Heartbeat{Interval: 50 * time.Millisecond, Timeout: 2 * time.Second}
+				cfg.heartbeat = apmws.Heartbeat{Interval: 50 * time.Millisecond, Timeout: 5 * time.Second}
 			})
 			ada := join(t, n.url, "Ada", "tea")
 			heard := make(chan string, 1)

@@ -116,8 +116,9 @@ func TestTraffic(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.progress = 20 * time.Millisecond
+	f := newFleet(cfg)
 	code := make(chan int)
-	go func() { code <- drive(ctx, cfg, &out, &complaints) }()
+	go func() { code <- f.drive(ctx, &out, &complaints) }()
 	echo := regexp.MustCompile(`, echo p50 [0-9.]*[1-9]`)
 	back := regexp.MustCompile(`, [1-9][0-9]* lost, back p99 [0-9.]*[1-9]`)
 	// Those that no run of any length can do without.
@@ -128,6 +129,7 @@ func TestTraffic(t *testing.T) {
 			c.count("labels.websocket_close_cause", "normal") > 0 &&
 			c.count("labels.websocket_close_cause", "read_error") > 0 &&
 			c.count("labels.websocket_close_cause", "message_too_big") > 0 &&
+			f.counts.get(hopeless) > 0 && f.counts.get(unknown) > 0 && f.counts.get(complaint) > 0 &&
 			echo.MatchString(out.String()) && back.MatchString(out.String())
 	})
 	stop()
@@ -327,7 +329,7 @@ func TestNobodyThere(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	code := make(chan int)
-	go func() { code <- drive(ctx, cfg, &out, &complaints) }()
+	go func() { code <- newFleet(cfg).drive(ctx, &out, &complaints) }()
 	until(t, "it is known why", func() bool { return strings.Contains(out.String(), "refused)") })
 	stop()
 	if got := <-code; got != 1 || !strings.Contains(complaints.String(), "could be opened: ") || !strings.Contains(complaints.String(), "connection refused") {

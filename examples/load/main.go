@@ -40,17 +40,16 @@ func run(ctx context.Context, args []string, out, complaints io.Writer) int {
 	case err != nil:
 		return 2 // configFrom has said why
 	}
-	return drive(ctx, cfg, out, complaints)
+	return newFleet(cfg).drive(ctx, out, complaints)
 }
 
 // drive is run, once it is known what is to be done.
-func drive(ctx context.Context, cfg config, out, complaints io.Writer) int {
-	if cfg.duration > 0 {
+func (f *fleet) drive(ctx context.Context, out, complaints io.Writer) int {
+	if f.cfg.duration > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, cfg.duration)
+		ctx, cancel = context.WithTimeout(ctx, f.cfg.duration)
 		defer cancel()
 	}
-	f := newFleet(cfg)
 	f.run(ctx, out)
 	f.summary(out)
 	if f.counts.get(opened) == 0 {

@@ -12,7 +12,8 @@ let connection = null; // from entering to leaving
 let joined = false; // the room, with the connection that is open
 let before = false; // it was joined before
 let late = false; // a connection was lost, or could not be made, since it was last joined
-let pending = []; // said, and not yet heard
+let said = 0; // how often something was
+const pending = new Map(); // what was said and not yet heard, by its number
 
 /* The connection */
 
@@ -55,11 +56,13 @@ function receive(message) {
       complain('');
       showStatus('open', `Connected as ${user}`);
       log.notice(before ? `You are back in ${message.room}. What others have said meanwhile is not shown.` : `You are in ${message.room}.`);
+      log.invite();
       before = true;
       break;
     case 'chat.said':
-      if (message.user === user && pending.includes(message.text)) {
-        pending.splice(pending.indexOf(message.text), 1);
+      if (message.user === user) {
+        const [heard] = [...pending].find(([, text]) => text === message.text) ?? [];
+        pending.delete(heard);
       }
       log.message(message.user, message.text, message.user === user);
       break;
@@ -71,7 +74,10 @@ function receive(message) {
         connection.giveUp({ reason: message.error });
         break;
       }
-      restore(pending.splice(-1)); // the last one, as far as can be told
+      if (pending.has(message.id)) {
+        restore([pending.get(message.id)]);
+        pending.delete(message.id);
+      }
       complain(`Sorry: ${message.error}.`);
       break;
   }
@@ -83,8 +89,9 @@ function showState({ phase, until, why }) {
   const wasJoined = joined;
   if (joined && phase !== 'open') {
     joined = false;
-    log.notice(farewell(why) + (pending.length ? ' What you said last may not have been heard, it is back below.' : ''));
-    restore(pending.splice(0));
+    log.notice(farewell(why) + (pending.size ? ' What you said last may not have been heard, it is back below.' : ''));
+    restore(pending.values());
+    pending.clear();
   }
   switch (phase) {
     case 'connecting':
@@ -121,6 +128,9 @@ function farewell(why) {
   if (why.silent) {
     return 'The server has stopped answering.';
   }
+  if (why.left) {
+    return 'You had left this page.';
+  }
   switch (why.code) {
     case undefined: return 'You are offline.';
     case 1001: return why.reason === 'max age' ? 'It is time for a new connection.' : 'The server is going away. You will be back in a moment.';
@@ -138,7 +148,9 @@ let ticking = 0;
 function countDown(until) {
   const left = Math.max(1, Math.ceil((until - Date.now()) / 1000));
   showStatus('waiting', 'Trying again', `in ${left} s`);
-  ticking = setTimeout(countDown, Math.max(0, until - Date.now() - (left - 1) * 1000), until);
+  if (left > 1) {
+    ticking = setTimeout(countDown, until - Date.now() - (left - 1) * 1000, until);
+  }
 }
 
 // showStatus shows what is announced when it changes, and a detail that is not: nobody
@@ -182,7 +194,7 @@ function enter() {
   log.enter(room);
   element('text').focus();
   joined = before = late = false;
-  pending = [];
+  pending.clear();
   connection = newConnection();
   connection.start();
 }
@@ -219,8 +231,8 @@ element('say').addEventListener('submit', (event) => {
   const text = field.value.trim();
   if (text && !joined) {
     complain('You are not connected. What you have written stays here until you are.');
-  } else if (text && connection.send({ type: 'chat.say', room, text })) {
-    pending.push(text);
+  } else if (text && connection.send({ type: 'chat.say', id: ++said, room, text })) {
+    pending.set(said, text);
     field.value = '';
     complain('');
   }
@@ -228,7 +240,8 @@ element('say').addEventListener('submit', (event) => {
 });
 
 element('text').addEventListener('keydown', (event) => {
-  if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
+  // 229: Safari says in no other way that Enter ends the composition of a character.
+  if (event.key === 'Enter' && !event.shiftKey && !event.isComposing && event.keyCode !== 229) {
     event.preventDefault();
     element('say').requestSubmit();
   }

@@ -61,7 +61,8 @@ function traceparent() {
 // and the times above. The phases are 'connecting', 'open', 'waiting' until a time (as
 // Date.now counts), 'offline' and 'given up'. Why says what has ended the last
 // connection or attempt: { code, reason } as the server gave them, { silent: true } for
-// one that has stopped answering, or { error } of token; opened is whether it was open.
+// one that has stopped answering, { left: true } for a page that was left, or { error }
+// of token; opened is whether it was open.
 export class Connection {
   #url;
   #options;
@@ -89,6 +90,7 @@ export class Connection {
     const { signal } = this.#life;
     window.addEventListener('online', () => this.#online(), { signal });
     window.addEventListener('offline', () => this.#offline(), { signal });
+    window.addEventListener('pagehide', ({ persisted }) => this.#leave(persisted), { signal });
     window.addEventListener('pageshow', () => this.#wake(), { signal });
     document.addEventListener('visibilitychange', () => this.#wake(), { signal });
     this.#connect();
@@ -138,6 +140,7 @@ export class Connection {
     this.#attempt = new AbortController();
     const { signal } = this.#attempt;
     this.#tell('connecting');
+    let socket;
     try {
       if (!this.#token) {
         const fresh = await this.#freshToken(signal);
@@ -146,13 +149,13 @@ export class Connection {
         }
         this.#accept(fresh);
       }
+      socket = new WebSocket(this.#url, this.#options.protocols(this.#token)); // throws for what is no subprotocol
     } catch (error) {
       if (!signal.aborted) {
         this.#ended({ error });
       }
       return;
     }
-    const socket = new WebSocket(this.#url, this.#options.protocols(this.#token));
     this.#socket = socket;
     this.#timer = setTimeout(() => this.#ended({ silent: true }), this.#options.open);
     socket.addEventListener('open', () => this.#open(), { signal });
@@ -268,7 +271,7 @@ export class Connection {
     const due = Date.now() + wait;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      const quiet = this.#options.idle - (Date.now() - this.#heard);
+      const quiet = this.#options.idle - Math.abs(Date.now() - this.#heard); // a clock may be set back
       if (!this.#asked && quiet > 0) {
         this.#watch(quiet);
       } else if (!this.#asked || (this.#asked === 1 && Date.now() - due > this.#options.answer)) {
@@ -297,6 +300,16 @@ export class Connection {
       }
     } else if (this.#phase === 'waiting') {
       this.#connect();
+    }
+  }
+
+  // A page that the browser keeps, for whoever comes back to it, would stay connected
+  // meanwhile. The connection of any other one the browser closes itself.
+  #leave(kept) {
+    if (kept && this.#phase !== 'given up') {
+      const opened = this.#opened > 0;
+      this.#drop(1000);
+      this.#tell('waiting', { until: Date.now(), why: { left: true, opened } }); // to be shown
     }
   }
 

@@ -13,24 +13,40 @@ export class Log {
   #last = { user: null, at: 0 };
   #title = '';
   #unread = 0;
+  #following = true; // the newest: nobody has scrolled away from it
+  #top = 0; // that was last scrolled to
 
   constructor(scroller, list, nothing, newer) {
     this.#scroller = scroller;
     this.#list = list;
     this.#nothing = nothing;
     this.#newer = newer;
-    newer.addEventListener('click', () => this.#toBottom());
+    newer.addEventListener('click', () => {
+      scroller.focus({ preventScroll: true }); // the button goes, and would take it along
+      this.#toBottom();
+    });
     scroller.addEventListener('scroll', () => {
       if (this.#atBottom()) {
+        this.#following = true;
         newer.hidden = true;
+      } else if (scroller.scrollTop < this.#top) { // and not only resized since
+        this.#following = false;
       }
+      this.#top = scroller.scrollTop;
     });
+    // As when a phone shows its keyboard.
+    new ResizeObserver(() => {
+      if (this.#following) {
+        this.#toBottom();
+      }
+    }).observe(scroller);
     document.addEventListener('visibilitychange', () => this.#count(0));
   }
 
   enter(room) {
     this.#list.replaceChildren();
-    this.#nothing.hidden = false;
+    this.#nothing.hidden = true;
+    this.#following = true;
     this.#last = { user: null, at: 0 };
     this.#title = `# ${room}`;
     this.#count(0);
@@ -39,6 +55,11 @@ export class Log {
   leave() {
     this.#title = 'Chat';
     this.#count(0);
+  }
+
+  // invite says that nobody has said anything, until somebody does.
+  invite() {
+    this.#nothing.hidden = this.#list.querySelector('.message') !== null;
   }
 
   message(user, text, own) {
@@ -68,7 +89,7 @@ export class Log {
 
   // A person who reads further up is not taken away from there.
   #append(item, follow) {
-    const stay = !follow && !this.#atBottom();
+    const stay = !follow && !this.#following;
     this.#list.append(item);
     while (this.#list.childElementCount > most) {
       this.#list.firstElementChild.remove();
@@ -87,6 +108,8 @@ export class Log {
 
   #toBottom() {
     this.#scroller.scrollTop = this.#scroller.scrollHeight;
+    this.#top = this.#scroller.scrollTop;
+    this.#following = true;
     this.#newer.hidden = true;
   }
 
