@@ -43,7 +43,7 @@ func (l lineLog) next(t *testing.T, message string) map[string]any {
 			t.Fatalf("%v, want %s", line, message)
 		}
 		return line
-	case <-time.After(10 * time.Second):
+	case <-time.After(25 * time.Second):
 		t.Fatalf("no line %s", message)
 	}
 	return nil

@@ -38,7 +38,8 @@ type BroadcastResult struct {
 // Broadcast sends one message, prepared for the wire once, to many connections. One
 // that fails, is not served by an Endpoint or Serve any more, or is nil, does not keep
 // the message from the others; one that comes twice gets it twice. m.Data may be used
-// again when Broadcast has returned. The zero m.Type is TextMessage.
+// again when Broadcast has returned. The zero m.Type is TextMessage; what is no type of a
+// message fails for all.
 //
 // Where a connection has a send queue the message is put into it, as Conn.Send
 // does; else it is written at once, as Conn.Write does, one connection after the
@@ -67,7 +68,9 @@ func (a *Agent) Broadcast(ctx context.Context, m Message, to iter.Seq[*Conn], op
 		b.recipients++
 		if c != nil && c.route != b.route {
 			if b.route == nil {
-				b.prepared, prepareErr = websocket.NewPreparedMessage(int(m.Type), m.Data)
+				if prepareErr = errMessageType; m.Type.valid() {
+					b.prepared, prepareErr = websocket.NewPreparedMessage(int(m.Type), m.Data)
+				}
 				b.begin(ctx, c, m, opts)
 			} else {
 				b.mixed = true
@@ -179,7 +182,7 @@ func (b *broadcast) begin(ctx context.Context, first *Conn, m Message, opts Broa
 	if opts.Name != "" {
 		name = b.route.sends.lookupString(opts.Name)
 	} else {
-		name, _ = first.nameOf(m, &b.route.sends)
+		name = first.nameOf(m, &b.route.sends)
 	}
 	b.name = "broadcast " + name.name
 	below, weight := b.agent.around(ctx)

@@ -8,6 +8,9 @@ import (
 	"testing"
 )
 
+// crowdSize is how many recipients a crowd has.
+const crowdSize = 10_000
+
 // TestBroadcastAllocations: however many recipients there are, a broadcast
 // allocates the same.
 func TestBroadcastAllocations(t *testing.T) {

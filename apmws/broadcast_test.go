@@ -175,6 +175,7 @@ func TestBroadcastResults(t *testing.T) {
 // TestBroadcastToServe: connections of Serve get it, too; a blocked one is bounded
 // by the context.
 func TestBroadcastToServe(t *testing.T) {
+	t.Parallel()
 	conns := make(chan *Conn, 2)
 	rec := newRecorder()
 	agent, conn, _ := serveMessages(t, Options{Exporters: []Exporter{rec}}, func(ctx context.Context, _ Message) error {
@@ -205,17 +206,22 @@ func TestBroadcastToServe(t *testing.T) {
 	}
 	c.currentServing().turn.give()
 	large := Message{Type: BinaryMessage, Data: make([]byte, 16<<20)} // more than sockets hold
-	short, cancel = context.WithTimeout(t.Context(), 2*time.Second)   // it takes a while to be prepared
-	defer cancel()
-	r := agent.Broadcast(short, large, all, BroadcastOptions{})
+	var r BroadcastResult
+	broadcasts := 3
+	for limit := 500 * time.Millisecond; broadcasts == 3 || errors.Is(r.Err, context.DeadlineExceeded); limit *= 2 {
+		short, cancel := context.WithTimeout(t.Context(), limit) // it takes a while to be prepared
+		r = agent.Broadcast(short, large, all, BroadcastOptions{})
+		cancel()
+		broadcasts++
+	}
 	var netErr net.Error
 	if r.Failed != 2 || !errors.As(r.Err, &netErr) || !netErr.Timeout() {
 		t.Errorf("to one who does not read: %+v", r)
 	}
-	ends := rec.wait(t, "broadcast-end", 4)
+	last := rec.wait(t, "broadcast-end", broadcasts)[broadcasts-1]
 	// A write that fails has taken its time, too.
-	if slowest, _ := ends[3].attrs[semconv.BroadcastSlowestWrite].(float64); ends[3].result != "error" || slowest <= 0 || slowest > 10 {
-		t.Errorf("it ended with %+v", ends[3])
+	if slowest, _ := last.attrs[semconv.BroadcastSlowestWrite].(float64); last.result != "error" || slowest <= 0 || slowest > 60 {
+		t.Errorf("it ended with %+v", last)
 	}
 }
 
@@ -325,10 +331,9 @@ func crowd(t testing.TB, agent *Agent, opts EndpointOptions, n int) (conns []*Co
 	}
 }
 
-// TestBroadcastToCrowd: 10,000 recipients, some of them gone, with and without
-// queues.
+// TestBroadcastToCrowd: many recipients, some of them gone, with and without queues.
 func TestBroadcastToCrowd(t *testing.T) {
-	const n, gone = 10_000, 100
+	const n, gone = crowdSize, 100
 	for name, queue := range map[string]SendQueue{"at once": {}, "queued": {Messages: 4}} {
 		t.Run(name, func(t *testing.T) {
 			before := runtime.NumGoroutine()

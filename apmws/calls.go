@@ -2,6 +2,7 @@ package apmws
 
 import (
 	"cmp"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -18,7 +19,8 @@ type CallStats struct {
 	// CONNECT for calls of the handshake, and none for those of neither.
 	Name string
 	// Address is the host that they went to, without the port; _OTHER for those
-	// beyond the first 100 hosts and ports of the agent.
+	// beyond the first 100 hosts and ports of the agent, and beyond its first 2,000
+	// combinations of route, name and host.
 	Address string
 	Count   int64
 }
@@ -41,7 +43,7 @@ func (r *route) callStats() (all []CallStats) {
 func (s *scope) caller() string {
 	switch {
 	case s.event == semconv.EventMessage:
-		return s.name
+		return s.message.name
 	case s.conn.inHandshake():
 		return semconv.Handshake
 	default:
@@ -56,17 +58,31 @@ func (c *Conn) inHandshake() bool {
 	return c.state == connecting || c.state == open && c.held
 }
 
-// maxDestinations bounds the hosts that are told apart: some applications call
-// hosts that their users choose.
-const maxDestinations = 100
+const (
+	// maxDestinations bounds the hosts that are told apart: some applications call
+	// hosts that their users choose.
+	maxDestinations = 100
+	// maxCallKeys bounds the combinations of route, message name and host, each of
+	// which is a series in the back ends.
+	maxCallKeys = 2000
+)
 
-// destinations are those that an agent's connections have called.
+// destinations are those that an agent's connections have called. Look-ups take no
+// lock.
 type destinations struct {
 	mu    sync.Mutex
-	known map[destinationKey]*destination
+	known atomic.Pointer[map[destinationKey]*destination]
+	keys  atomic.Int64 // of all routes, without those of _OTHER
 }
 
 type destinationKey struct{ host, port string }
+
+func (d *destinations) all() map[destinationKey]*destination {
+	if known := d.known.Load(); known != nil {
+		return *known
+	}
+	return nil
+}
 
 // destination is what is told of a URL.
 type destination struct {
@@ -82,28 +98,72 @@ func (d *destinations) of(u *url.URL, beyond *atomic.Int64) *destination {
 	if key.port == "" {
 		key.port = defaultPort(u.Scheme)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if known := d.known[key]; known != nil {
+	if known := d.all()[key]; known != nil {
 		return known
 	}
 	if !validHost(key.host) {
 		return otherDestination
 	}
-	if len(d.known) >= maxDestinations {
-		beyond.Add(1)
-		return otherDestination
+	if to := d.add(key); to != nil {
+		return to
 	}
-	if d.known == nil {
-		d.known = make(map[destinationKey]*destination)
+	beyond.Add(1)
+	return otherDestination
+}
+
+// add returns the destination of a key, or nil for one beyond the limit.
+func (d *destinations) add(key destinationKey) *destination {
+	if known := d.all(); len(known) >= maxDestinations {
+		return known[key] // of somebody else, meanwhile
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	known := d.all()
+	if to := known[key]; to != nil || len(known) >= maxDestinations {
+		return to
 	}
 	key = destinationKey{strings.Clone(key.host), strings.Clone(key.port)} // not the whole URL
 	to := &destination{address: key.host, name: key.host}
 	if key.port != "" {
 		to.name = net.JoinHostPort(key.host, key.port)
 	}
-	d.known[key] = to
+	grown := make(map[destinationKey]*destination, len(known)+1)
+	maps.Copy(grown, known)
+	grown[key] = to
+	d.known.Store(&grown)
 	return to
+}
+
+// count counts a call. One beyond the limit of combinations is counted in beyond, too.
+func (d *destinations) count(r *route, name string, to *destination, beyond *atomic.Int64) {
+	key := callKey{name, to.address}
+	n := r.calls.all()[key]
+	if n == nil {
+		if to != otherDestination && !d.admit(r, key) {
+			beyond.Add(1)
+			key.address = semconv.Other
+		}
+		n = r.calls.get(key)
+	}
+	n.Add(1)
+}
+
+// admit adds a combination, unless there are too many.
+func (d *destinations) admit(r *route, key callKey) bool {
+	if d.keys.Load() >= maxCallKeys {
+		return r.calls.all()[key] != nil // by somebody else, meanwhile
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if r.calls.all()[key] != nil {
+		return true
+	}
+	if d.keys.Load() >= maxCallKeys {
+		return false
+	}
+	r.calls.get(key)
+	d.keys.Add(1) // all that are counted can be found
+	return true
 }
 
 // defaultPort is that of the scheme (RFC 9110, sections 4.2.1 and 4.2.2).

@@ -161,6 +161,41 @@ func TestTransportHosts(t *testing.T) {
 	}
 }
 
+// TestTransportCombinations: routes, names and hosts together are bounded, too, and no
+// call is lost, whoever makes it at the same time.
+func TestTransportCombinations(t *testing.T) {
+	const routes, hosts, callers = 25, 100, 4
+	agent := New(Options{})
+	base := answering(http.StatusOK)
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			for i := range routes {
+				c := agent.connect(agent.route(fmt.Sprint("/", i)), upgradeRequest())
+				for j := range hosts {
+					callFrom(c.scope, t, base, fmt.Sprintf("http://h%d.example/", j))
+				}
+			}
+		})
+	}
+	all.Wait()
+	apart, counted, others := 0, int64(0), int64(0)
+	for what, n := range calls(agent) {
+		counted += n
+		if strings.HasSuffix(what, " _OTHER") {
+			others += n
+		} else if apart++; n != callers {
+			t.Errorf("%s: %d", what, n)
+		}
+	}
+	if apart != 2000 || counted != routes*hosts*callers {
+		t.Errorf("%d combinations, %d calls", apart, counted)
+	}
+	if d := agent.Stats().Dropped; len(d) != 1 || d[0] != (Dropped{"apmws", "too_many_hosts", others}) {
+		t.Errorf("dropped: %+v, %d others", d, others)
+	}
+}
+
 func long(n int) string { return strings.Repeat("h", n) }
 
 // unchecked is a request for a URL that http.NewRequest might not take.
@@ -250,15 +285,17 @@ func TestPlainScopes(t *testing.T) {
 	c := agent.connect(agent.route("/ws"), upgradeRequest())
 	c.accepted()
 	l := &loop{ctx: c.scope, observed: c}
+	var names [2 * maxPlain]messageName
 	for range 2 {
-		for i := range 2 * maxPlain {
-			name := fmt.Sprint("message ", i)
+		for i := range names {
+			name := &names[i]
+			name.name = fmt.Sprint("message ", i)
 			s := l.plainScope(name)
-			if s.caller() != name {
-				t.Errorf("a call of %s is counted under %s", name, s.caller())
+			if s.caller() != name.name {
+				t.Errorf("a call of %s is counted under %s", name.name, s.caller())
 			}
 			if kept := l.plainScope(name) == s; kept != (i < maxPlain) {
-				t.Errorf("the context of %s is kept: %v", name, kept)
+				t.Errorf("the context of %s is kept: %v", name.name, kept)
 			}
 		}
 	}

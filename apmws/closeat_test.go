@@ -210,21 +210,10 @@ func TestCloseAtStuck(t *testing.T) {
 func inBubbleAt(t *testing.T, handler func(*Agent) http.Handler, talk func(conn net.Conn)) (lived time.Duration, code int, end event) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := newRecorder()
-		listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-		srv := &http.Server{Handler: handler(New(Options{Exporters: []Exporter{rec}})), ReadHeaderTimeout: time.Hour}
-		go func() { _ = srv.Serve(listener) }()
-		defer srv.Close()
-		conn, theirs := net.Pipe()
-		defer conn.Close()
+		dial := servePipes(t, handler(New(Options{Exporters: []Exporter{rec}})))
 		start := time.Now()
-		listener.conns <- theirs
-		if err := upgradeRequest().Write(conn); err != nil {
-			t.Fatal(err)
-		}
-		br := bufio.NewReader(conn)
-		if resp, err := http.ReadResponse(br, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-			t.Fatalf("%+v, %v", resp, err)
-		}
+		conn := dial()
+		br := upgradePipe(t, conn)
 		if talk != nil {
 			go talk(conn)
 		}

@@ -259,6 +259,11 @@ func (c *Conn) goesOn(tentative endingKind) {
 func (c *Conn) ended(e ending) (before ending, replaced bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.endedLocked(e)
+}
+
+// endedLocked is ended. mu is held.
+func (c *Conn) endedLocked(e ending) (before ending, replaced bool) {
 	before = *c.end()
 	if replaced = before.replacedBy(e.how, c.pings.unanswered() > 0); replaced {
 		e.failure, e.cause, e.planned = before.failure, before.cause, cmp.Or(e.planned, before.planned)

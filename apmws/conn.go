@@ -24,44 +24,53 @@ var ErrNotServing = errors.New("apmws: connection is not served by Serve")
 // concurrent use and do nothing on a nil Conn, which is what FromContext
 // returns where no connection is observed.
 type Conn struct {
-	agent *Agent
-	route *route
-	id    string
-	peer  string
-	start time.Time
-	shard int // of the route's counters
-
-	client  *string // nil: that of peer
-	dialled *callee // whom a Dialer has called; nil: the peer has called
-
-	span    *multiConn
-	scope   *scope       // the handler's context
-	request *RequestInfo // nil once CONNECT has ended
-
+	// What each message needs comes first, together; see tap.
+	agent                          *Agent
+	route                          *route
+	retiring                       atomic.Pointer[retirement] // nil: it is not about to be closed by this side
 	messagesReceived, messagesSent atomic.Int64
 	bytesReceived, bytesSent       atomic.Int64
-	rtt                            atomic.Int64 // ns, 0: unknown
-	recent                         atomic.Pointer[recent]
-	serving                        atomic.Pointer[servedConn] // nil: no Serve runs
-	retiring                       atomic.Pointer[retirement] // nil: it is not about to be closed by this side
-	inHand                         atomic.Int32               // transactions of messages under way
-	heart                          atomic.Pointer[heart]      // nil: no heartbeat
+	shard                          int // of the route's counters
+
+	span    *multiConn
+	serving atomic.Pointer[servedConn] // nil: no Serve runs
+	recent  atomic.Pointer[recent]
+	start   time.Time
+	inHand  atomic.Int32 // transactions of messages under way
+
+	id      string
+	peer    string
+	client  *string               // nil: that of peer
+	dialled *callee               // whom a Dialer has called; nil: the peer has called
+	scope   *scope                // the handler's context
+	request *opening              // nil once CONNECT has ended
+	rtt     atomic.Int64          // ns, 0: unknown
+	heart   atomic.Pointer[heart] // nil: no heartbeat
 
 	mu         sync.Mutex
 	state      connState
 	held       bool // an Endpoint ends CONNECT
-	owned      bool // an Endpoint closes the connection, after its Close hook
+	releasing  bool // somebody is about to, or has
+	owned      bool // an Endpoint runs the connection, whose end waits for its hooks
 	closedHeld bool // the connection was closed meanwhile
+	cutShort   bool // a drain has cut it off
 	arriving   bool // counted among the handshakes in progress
 	user       string
-	attrs      []slog.Attr
-	reason     string  // of a refusal
-	proto      string  // the negotiated subprotocol, as far as it may be recorded
-	ending     *ending // nil: nothing is known of the end yet
+	attrs      *[]slog.Attr // nil: none
+	ending     *ending      // nil: nothing is known of the end yet
 	pings      *pings
 	postponed  *postponedEnd // the end waits for the handler's panic
 	times      *closeTimes   // when it is to be closed; nil: at no certain time
 	tap        weak.Pointer[tap]
+}
+
+// opening is what is known of a handshake. What may be set by the application or on
+// another goroutine is guarded by Conn.mu, and set only until the connection is open, or
+// refused.
+type opening struct {
+	RequestInfo        // zero for a Dialer's
+	reason      string // of a refusal
+	proto       string // the negotiated subprotocol, as far as it may be recorded
 }
 
 type connState uint8
@@ -77,6 +86,9 @@ const (
 // from, the context of a request in Handler or of a message. It returns nil
 // when there is none; the methods of a nil Conn do nothing.
 func FromContext(ctx context.Context) *Conn {
+	if s, ok := ctx.(*scope); ok {
+		return s.conn // mostly
+	}
 	c, _ := ctx.Value(connKey{}).(*Conn)
 	return c
 }
@@ -132,7 +144,7 @@ func (c *Conn) SetAttrs(attrs ...slog.Attr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	// Readers use the slice without the lock: never change it in place.
-	all := slices.Clone(c.attrs)
+	all := slices.Clone(c.attrsLocked())
 	for _, attr := range attrs {
 		i := slices.IndexFunc(all, func(known slog.Attr) bool { return known.Key == attr.Key })
 		switch {
@@ -144,7 +156,15 @@ func (c *Conn) SetAttrs(attrs ...slog.Attr) {
 			c.agent.drops.attributes.Add(1)
 		}
 	}
-	c.attrs = all
+	c.attrs = &all
+}
+
+// attrsLocked returns the attributes. mu is held.
+func (c *Conn) attrsLocked() []slog.Attr {
+	if c.attrs == nil {
+		return nil
+	}
+	return *c.attrs
 }
 
 const (
@@ -161,7 +181,9 @@ func (c *Conn) SetRefusalReason(reason string) {
 		return
 	}
 	c.mu.Lock()
-	c.reason = c.agent.reasons.lookupString(reason)
+	if c.state == connecting {
+		c.request.reason = c.agent.reasons.lookupString(reason)
+	}
 	c.mu.Unlock()
 }
 
@@ -175,7 +197,7 @@ func (c *Conn) wasRefused() bool {
 func (c *Conn) identity() (user string, attrs []slog.Attr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.user, c.attrs
+	return c.user, c.attrsLocked()
 }
 
 // appendCommon appends the attributes that every transaction carries.

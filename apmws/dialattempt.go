@@ -115,7 +115,7 @@ func (a *Agent) mayDial() bool {
 // CONNECT and writes the line of its beginning.
 func (a *Agent) dialling(ctx context.Context, d *Dialer) *Conn {
 	id := newConnID()
-	c := &Conn{agent: a, route: d.route, id: id, start: time.Now(), shard: shardOf(id), dialled: &callee{d.to, make(chan struct{})}, arriving: true}
+	c := &Conn{agent: a, route: d.route, id: id, start: time.Now(), shard: shardOf(id), request: new(opening), dialled: &callee{d.to, make(chan struct{})}, arriving: true}
 	// No vendor is to find what Run was called under: CONNECT would become a part of
 	// that, or end it.
 	base := a.exporter.Mask(ctx, c.shard)
@@ -123,7 +123,7 @@ func (a *Agent) dialling(ctx context.Context, d *Dialer) *Conn {
 	c.scope = s
 	scratch := getScratch()
 	attrs := c.appendArrival(scratch.attrs)
-	live, span := a.exporter.StartConn(base, c.shard, ConnStart{
+	live, span := a.exporter.StartConn(base, c.shard, &ConnStart{
 		Time: c.start, ID: id, Route: d.route.name, Name: "CONNECT " + d.route.name, Attrs: attrs,
 	})
 	scratch.put(attrs)
@@ -222,7 +222,7 @@ func (x *dialled) accept() {
 	c := x.conn
 	x.opened = monotonic()
 	c.setSubprotocol(x.ws.Subprotocol())
-	c.holdConnect()
+	c.hold()
 	c.beatBy(x.dialer.endpoint.heartbeat)
 	c.accepted()
 	x.ws.NetConn().(*dialConn).tap.open()
@@ -255,29 +255,11 @@ func (d *Dialer) connected(ctx context.Context, conn *Conn) (derived context.Con
 	case err == nil:
 		x.ctx = derived
 		close(x.connected)
-	case x.lost():
+	case x.left.Load(), x.conn.lost():
 		x.late = err
 		err = Close(websocket.CloseGoingAway, "") // which changes nothing any more
 	}
 	return derived, err
-}
-
-// lost reports whether the connection has ended by something that the hooks have not
-// done.
-func (x *dialled) lost() bool {
-	if x.left.Load() {
-		return true
-	}
-	x.conn.mu.Lock()
-	defer x.conn.mu.Unlock()
-	switch e := x.conn.end(); e.how {
-	case endedByPeerFrame, endedByRead, endedByWrite, endedByWriteTimeout, endedByHeartbeat, endedByPlan:
-		return true
-	case endedByOwnFrame:
-		return e.planned != ""
-	default:
-		return false
-	}
 }
 
 // setback says why the connection has ended. It has to be over.
@@ -319,7 +301,7 @@ func (x *dialled) abandon() {
 	case <-x.done:
 	default:
 		x.cancel()
-		x.conn.cut(websocket.CloseGoingAway, "", CauseGoingAway)
+		x.conn.cut("", CauseGoingAway)
 	}
 }
 

@@ -51,7 +51,8 @@ type DialerOptions struct {
 	// with the new token then, and the old one closed with 1000 when Connect has
 	// returned for the new one: nothing is missed where Connect waits until the server
 	// has subscribed it, and some messages may come twice. So it is after an error of
-	// Renew, too.
+	// Renew, too. While the server refuses the new one, the open connection stays, and
+	// this is tried again.
 	Renew func(ctx context.Context, conn *Conn, token string) error
 
 	// Connect runs when the server has accepted, on each connection, and ends CONNECT
@@ -107,7 +108,7 @@ var ErrRunning = errors.New("apmws: dialer runs already")
 var ErrShutDown = errors.New("apmws: agent is shut down")
 
 // errDialURL says nothing of the URL, which may hold secrets.
-var errDialURL = errors.New("apmws: URL of the dialer is not one of ws or wss")
+var errDialURL = errors.New("apmws: URL of the dialer is not one of ws or wss, or has a user name")
 
 // Dialer is a WebSocket client that connects, serves the connection, and connects
 // again when it is lost. It is safe for concurrent use.
@@ -197,7 +198,10 @@ func (d *Dialer) Conn() (*Conn, error) {
 //     than MaxDelay since the one before;
 //   - closes the connection with 1008 or 4403;
 //
-// and when the URL is none of ws or wss. It returns ErrRunning when Run runs already,
+// and when the URL is none of ws or wss, or has a user name. A connection that is open
+// is never given up for what the server says of the one that is to take its place. A
+// program that goes on all the same, since what issues or checks its tokens may be at
+// fault for a while, waits and calls Run again. It returns ErrRunning when Run runs already,
 // and ErrShutDown after Agent.Shutdown, which ends an attempt or a wait at once and
 // drains the connection.
 func (d *Dialer) Run(ctx context.Context) error {

@@ -93,7 +93,7 @@ func running(t testing.TB, d *Dialer) (stop func() error) {
 		select {
 		case err := <-ran:
 			return err
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			return errors.New("Run has not returned")
 		}
 	})

@@ -62,6 +62,7 @@ func TestDialerPanics(t *testing.T) {
 // TestDialerConnectFails: a hook that fails because the connection has ended, or the
 // context of Run has, is not to blame for that end; one that just fails is.
 func TestDialerConnectFails(t *testing.T) {
+	t.Parallel()
 	reads := func(_ context.Context, conn *Conn) error { _, _, err := conn.WebSocket().ReadMessage(); return err }
 	writes := func(ctx context.Context, conn *Conn) error {
 		for {

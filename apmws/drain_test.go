@@ -3,10 +3,12 @@ package apmws
 import (
 	"context"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -70,31 +72,47 @@ func TestDrainRate(t *testing.T) {
 // TestDrainSilentPeers: a peer that never answers, or does not even read, holds up
 // itself alone.
 func TestDrainSilentPeers(t *testing.T) {
-	rec := newRecorder()
-	agent := New(Options{Exporters: []Exporter{rec}})
-	url := serveWS(t, agent.Endpoint("/ws", EndpointOptions{Message: func(context.Context, Message) error { return nil }}))
-	rawUpgrade(t, url) // reads nothing, answers nothing
-	var lively []*websocket.Conn
-	for range 5 {
-		lively = append(lively, dial(t, url, nil))
-	}
-	eventually(t, "all are open", func() bool { return len(agent.Connections()) == 6 })
-	result := shutDown(within(t, time.Minute), t, agent)
-	for _, conn := range lively {
-		if code, text := closeCodeOf(t, conn); code != websocket.CloseGoingAway {
-			t.Errorf("%d %s", code, text)
+	synctest.Test(t, func(t *testing.T) {
+		rec := newRecorder()
+		agent := New(Options{Exporters: []Exporter{rec}})
+		dial := servePipes(t, agent.Endpoint("/ws", EndpointOptions{Message: func(context.Context, Message) error { return nil }}))
+		unanswering := upgradePipe(t, dial())
+		go func() { _, _ = io.Copy(io.Discard, unanswering) }()
+		upgradePipe(t, dial()) // does not read
+		var lively []*websocket.Conn
+		for range 5 {
+			lively = append(lively, dialPipe(t, dial))
 		}
-	}
-	rec.wait(t, "disconnect", 5)
-	if d := agent.Stats().Drain; d.Closed != 5 || d.Drained {
-		t.Errorf("the silent one is gone before its time, or has held up others: %+v", d)
-	}
-	if err := receive(t, result); err != nil { // it is closed by itself
-		t.Error(err)
-	}
-	if end := rec.wait(t, "disconnect", 6)[5]; end.result != "drain" || end.attrs["websocket.close.code"] != "1001" {
-		t.Errorf("%+v", end)
-	}
+		eventually(t, "all are open", func() bool { return len(agent.Connections()) == 7 })
+		begin := time.Now()
+		result := shutDown(within(t, time.Minute), t, agent)
+		for _, conn := range lively {
+			if code, text := closeCodeOf(t, conn); code != websocket.CloseGoingAway {
+				t.Errorf("%d %s", code, text)
+			}
+		}
+		rec.wait(t, "disconnect", 5)
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("the silent ones have held up others for %s", took)
+		}
+		time.Sleep(time.Second)
+		if d := agent.Stats().Drain; d.Closed != 5 || d.Drained {
+			t.Errorf("the silent ones are gone before their time: %+v", d)
+		}
+		if err := receive(t, result); err != nil { // they are closed by themselves
+			t.Error(err)
+		}
+		if took := time.Since(begin); took < closeTimeout || took > closeTimeout+time.Second {
+			t.Errorf("the silent ones were given %s", took)
+		}
+		codes := map[string]any{}
+		for _, end := range rec.wait(t, "disconnect", 7)[5:] {
+			codes[end.result] = end.attrs["websocket.close.code"]
+		}
+		if want := map[string]any{"drain": "1001", "write_error": "none"}; !maps.Equal(codes, want) {
+			t.Errorf("the silent ones ended with %v, want %v", codes, want)
+		}
+	})
 }
 
 // TestDrainEndsRead: what comes after the decision is counted and given to nobody,

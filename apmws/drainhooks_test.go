@@ -1,9 +1,12 @@
 package apmws
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -169,4 +172,158 @@ func TestHeartbeatOfRetiring(t *testing.T) {
 	if b, err := br.ReadByte(); err == nil {
 		t.Errorf("%x follows the close frame", b)
 	}
+}
+
+// TestShutdownHooksThatHang: what does not return holds up neither Shutdown nor the
+// reports of the handshake and of the end, which come once.
+func TestShutdownHooksThatHang(t *testing.T) {
+	for _, hook := range []string{"connect", "message", "close"} {
+		t.Run(hook, func(t *testing.T) {
+			entered, release, returned := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			at := func(name string) {
+				if name == hook {
+					close(entered)
+					<-release
+					close(returned)
+				}
+			}
+			rec := newRecorder()
+			agent := New(Options{Exporters: []Exporter{rec}})
+			conns := make(chan *Conn, 1)
+			conn := dial(t, serveWS(t, agent.Endpoint("/ws", EndpointOptions{
+				Connect: func(ctx context.Context, c *Conn) (context.Context, error) {
+					conns <- c
+					at("connect")
+					return ctx, nil
+				},
+				Message: func(context.Context, Message) error {
+					at("message")
+					return Close(4000, "")
+				},
+				Close: func(context.Context, *Conn, error) { at("close") },
+			})), nil)
+			send(t, conn, "x")
+			receive(t, entered)
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := receive(t, shutDown(ctx, t, agent)); !errors.Is(err, context.Canceled) {
+				t.Errorf("%v", err)
+			}
+			check := func() {
+				t.Helper()
+				if opened, ends := rec.all("opened"), rec.all("disconnect"); len(opened) != 1 || len(ends) != 1 {
+					t.Errorf("CONNECT has ended %d times, the connection %d times", len(opened), len(ends))
+				} else if failed := opened[0].outcome == OutcomeFailure; failed != (hook == "connect") {
+					t.Errorf("%+v", opened[0])
+				}
+			}
+			check()
+			close(release)
+			receive(t, returned)
+			c := receive(t, conns)
+			eventually(t, "the hooks have returned", func() bool { return c.currentServing() == nil })
+			check()
+		})
+	}
+}
+
+// TestPeerClosesMuted: a peer whose close frame comes when the program is not let write
+// any more gets one all the same.
+func TestPeerClosesMuted(t *testing.T) {
+	agent := New(Options{})
+	conn := dial(t, serveWS(t, agent.Endpoint("/ws", EndpointOptions{Message: func(context.Context, Message) error { return nil }})), nil)
+	eventually(t, "it is open", func() bool { return agent.registry.size() == 1 })
+	tp := agent.registry.open()[0].tapped()
+	tp.writeMu.Lock()
+	tp.mute = true
+	tp.conn.peerClosed(websocket.CloseNormalClosure, "")
+	if !tp.lastFrame(websocket.CloseGoingAway, "", CauseMaxAge, patience) {
+		t.Error("the frame could not be written")
+	}
+	tp.writeMu.Unlock()
+	if code, text := closeCodeOf(t, conn); code != websocket.CloseGoingAway {
+		t.Errorf("%d %s", code, text)
+	}
+}
+
+// slowOpened is an exporter that takes its time to end CONNECT.
+type slowOpened struct {
+	*recorder
+	entered, release chan struct{}
+}
+
+type slowOpenedConn struct {
+	*recorderConn
+	of slowOpened
+}
+
+func (s slowOpened) StartConn(ctx context.Context, start ConnStart) (context.Context, ConnSpan) {
+	ctx, span := s.recorder.StartConn(ctx, start)
+	return ctx, slowOpenedConn{span.(*recorderConn), s}
+}
+
+func (c slowOpenedConn) Opened(e OpenEnd) {
+	c.of.entered <- struct{}{}
+	<-c.of.release
+	c.recorderConn.Opened(e)
+}
+
+// TestReleasedMeanwhile: a connection that is released while its CONNECT is being ended
+// has one CONNECT, and ends after that.
+func TestReleasedMeanwhile(t *testing.T) {
+	rec := newRecorder()
+	slow := slowOpened{rec, make(chan struct{}, 2), make(chan struct{})}
+	agent := New(Options{Exporters: []Exporter{slow}})
+	_ = dial(t, serveWS(t, agent.Endpoint("/ws", EndpointOptions{Message: func(context.Context, Message) error { return nil }})), nil)
+	receive(t, slow.entered)
+	c := agent.registry.open()[0]
+	done := make(chan struct{})
+	go func() { // as Shutdown does
+		defer close(done)
+		c.cut("", CauseDrain)
+		c.releaseConnect(OutcomeFailure)
+		c.release()
+	}()
+	receive(t, done)
+	if ends := rec.all("disconnect"); len(ends) > 0 || len(slow.entered) > 0 {
+		t.Errorf("%d more ends of CONNECT, and %+v", len(slow.entered), ends)
+	}
+	close(slow.release)
+	rec.wait(t, "disconnect", 1)
+	eventually(t, "it is run no more", func() bool { return c.currentServing() == nil })
+	if kinds := rec.kinds()[3:]; !slices.Equal(kinds, []string{"opened CONNECT /ws", "disconnect DISCONNECT /ws"}) { // after those of the upgrade
+		t.Errorf("%v", kinds)
+	}
+}
+
+// panicAfterHead is a middleware's connection that panics when the 101 has been written.
+type panicAfterHead struct{ net.Conn }
+
+func (c panicAfterHead) Write(b []byte) (int, error) {
+	_, _ = c.Conn.Write(b)
+	_ = c.Conn.Close()
+	panic("after the head")
+}
+
+type panickingHijacker struct{ http.ResponseWriter }
+
+func (w panickingHijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, brw, err := w.ResponseWriter.(http.Hijacker).Hijack()
+	return panicAfterHead{conn}, brw, err
+}
+
+// TestPanicBelowUpgrade: the connection of an Endpoint that does not come to run it ends
+// all the same.
+func TestPanicBelowUpgrade(t *testing.T) {
+	rec := newRecorder()
+	agent := New(Options{Exporters: []Exporter{rec}})
+	endpoint := agent.Endpoint("/ws", EndpointOptions{Message: func(context.Context, Message) error { return nil }})
+	_ = dial(t, serveWS(t, agent.Handler("/ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		endpoint.ServeHTTP(panickingHijacker{w}, r)
+	}))), nil)
+	if opened := rec.wait(t, "opened", 1); opened[0].outcome != OutcomeFailure {
+		t.Errorf("%+v", opened)
+	}
+	rec.wait(t, "disconnect", 1)
+	eventually(t, "it is gone", func() bool { return len(agent.Connections()) == 0 })
 }

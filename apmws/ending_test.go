@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -56,18 +57,24 @@ func (timeoutError) Temporary() bool { return true }
 // TestCloseWithSilentPeer: a peer that does not answer the close frame does not hold
 // Serve.
 func TestCloseWithSilentPeer(t *testing.T) {
-	_, conn, result := serveMessages(t, Options{}, func(ctx context.Context, _ Message) error {
-		return FromContext(ctx).Close(1001, "bye")
-	})
-	send(t, conn, "x") // and never read: the close frame is never answered
-	select {
-	case err := <-result:
-		if err == nil {
+	synctest.Test(t, func(t *testing.T) {
+		result := make(chan error, 1)
+		conn := servePipes(t, New(Options{}).Handler("/ws", serving(func(ctx context.Context, _ Message) error {
+			return FromContext(ctx).Close(1001, "bye")
+		}, result)))()
+		br := upgradePipe(t, conn)
+		begin := time.Now()
+		if _, err := conn.Write(frame(true, opText, anyMask, []byte("x"))); err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = io.Copy(io.Discard, br) }() // the close frame is never answered
+		if err := receive(t, result); err == nil {
 			t.Error("Serve returned no error")
 		}
-	case <-time.After(8 * time.Second):
-		t.Error("Conn.Close did not end Serve: a peer that does not answer holds it for ever")
-	}
+		if held := time.Since(begin); held != closeTimeout {
+			t.Errorf("the peer has held Serve for %s", held)
+		}
+	})
 }
 
 // TestSecondCloseFrameFails: the first one was sent, and is the cause.

@@ -29,6 +29,9 @@ type EndpointOptions struct {
 	// of the endpoint's own, and a zero HandshakeTimeout 10 seconds, so that idle
 	// connections are small and no peer holds a handshake up. Error answers
 	// whatever is refused: by gorilla, by Authenticate, or for being no handshake.
+	//
+	// gorilla's checks come before all hooks: of the request's form and of its Origin,
+	// so that a page of another site causes no work, such as a look into a session.
 	Upgrader websocket.Upgrader
 
 	// Authenticate runs before the upgrade, as the span "authenticate", and is
@@ -45,7 +48,7 @@ type EndpointOptions struct {
 	// It is the place to commit a session: what is saved here is in the session's
 	// store before the client reads the 101, and a cookie that is set on w reaches
 	// the client in that. The context of r is the one that Authenticate has
-	// returned. gorilla's own checks, that of the Origin among them, come later.
+	// returned.
 	//
 	// An error refuses the handshake: with the status and the reason of one that
 	// was made by Refuse, else with 500. Its text is logged and not answered. So does
@@ -59,7 +62,8 @@ type EndpointOptions struct {
 	// Close get.
 	//
 	// An error closes the connection: with the code and the reason of one that
-	// was made by Close, else with 1011. Close is not called then.
+	// was made by Close, else with 1011. One of a hook whose peer has left meanwhile
+	// changes nothing: that is why the connection has ended. Close is not called then.
 	Connect func(ctx context.Context, conn *Conn) (context.Context, error)
 
 	// Message handles a message, as in Serve. It is required.
@@ -79,7 +83,7 @@ type EndpointOptions struct {
 	// WriteTimeout bounds each Conn.Write, the wait for its turn included, unless
 	// the deadline of its context is earlier: a peer that has stopped reading does
 	// not hold a handler for good. It bounds each write of the SendQueue, too. 0 means
-	// 10 seconds, a negative value no bound.
+	// 10 seconds, a negative value no bound. A write may last a sixteenth longer.
 	WriteTimeout time.Duration
 
 	// Heartbeat pings the peers, and closes the connections of those that have
@@ -135,8 +139,10 @@ func (a *Agent) Endpoint(route string, opts EndpointOptions) http.Handler {
 	opts.ReadLimit = max(0, cmp.Or(opts.ReadLimit, defaultReadLimit))
 	opts.WriteTimeout = max(0, cmp.Or(opts.WriteTimeout, defaultWriteTimeout))
 	opts.SendQueue = opts.SendQueue.withDefaults()
-	e := &endpoint{opts: opts, upgrader: opts.Upgrader, heartbeat: opts.Heartbeat.settings()}
+	e := &endpoint{opts: opts, checks: opts.Upgrader, upgrader: opts.Upgrader, heartbeat: opts.Heartbeat.settings()}
+	e.checks.Error = noteRefusal
 	e.upgrader.Error = e.upgradeRefused
+	e.upgrader.CheckOrigin = func(*http.Request) bool { return true } // by checks
 	e.upgrader.ReadBufferSize = cmp.Or(e.upgrader.ReadBufferSize, endpointReadBuffer)
 	e.upgrader.HandshakeTimeout = cmp.Or(e.upgrader.HandshakeTimeout, defaultHandshakeTimeout)
 	if e.upgrader.WriteBufferPool == nil {
@@ -148,6 +154,7 @@ func (a *Agent) Endpoint(route string, opts EndpointOptions) http.Handler {
 // endpoint is level 3: it runs inside of a handler, which watches it.
 type endpoint struct {
 	opts      EndpointOptions
+	checks    websocket.Upgrader // makes the checks alone
 	upgrader  websocket.Upgrader
 	heartbeat *Heartbeat // nil: none
 }
@@ -157,6 +164,9 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := FromContext(r.Context())
 	if c == nil || !IsHandshake(r) {
 		e.upgradeRequired(w, r)
+		return
+	}
+	if !e.check(w, r) {
 		return
 	}
 	c.beatBy(e.heartbeat)
@@ -173,12 +183,19 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if answered {
 		return
 	}
-	c.holdConnect()
+	c.hold()
+	runs := false
+	defer func() { // whatever is around may panic, too
+		if !runs {
+			c.releaseConnect(OutcomeFailure) // in case the 101 was written
+			c.release()
+		}
+	}()
 	ws, err := e.upgrade(w, r)
 	if err != nil {
-		c.releaseConnect(OutcomeFailure) // in case the 101 was written
 		return
 	}
+	runs = true
 	go func() { _ = e.run(context.WithoutCancel(ctx), c, ws) }() // it is recorded and told to Close
 }
 
@@ -266,7 +283,7 @@ func (e *endpoint) run(ctx context.Context, c *Conn, ws *websocket.Conn) (err er
 		c.releaseConnect(OutcomeFailure) // unless connect has
 		c.linger(ws)
 		ws.Close()
-		c.reportPostponed()
+		c.release()
 	}()
 	defer func() {
 		if p := recover(); p != nil { // of a handler that the application has set on ws
@@ -305,18 +322,37 @@ func (e *endpoint) connect(l *loop) (err error) {
 		return nil
 	}
 	closeErr, panicErr := endingOf(err)
+	outcome := OutcomeSuccess
+	if panicErr == nil && l.observed.lost() {
+		closeErr = &CloseError{Code: websocket.CloseGoingAway} // which nobody reads
+	} else if _, failure := judge(err); failure != nil {
+		outcome = OutcomeFailure
+	}
 	if closeErr == nil {
 		closeErr = &CloseError{Code: websocket.CloseInternalServerErr}
 	}
-	// Before CONNECT ends: if the connection is closed by now, DISCONNECT follows
-	// at once, and must know why.
+	// Before CONNECT ends, of which it is a part.
 	l.giveUp(err, closeErr, panicErr)
-	outcome := OutcomeSuccess
-	if _, failure := judge(err); failure != nil {
-		outcome = OutcomeFailure
-	}
 	l.observed.releaseConnect(outcome)
 	return err
+}
+
+// lost reports whether the connection has ended by something that its hooks have not
+// done.
+func (c *Conn) lost() bool {
+	if c == nil {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch e := c.end(); e.how {
+	case endedByPeerFrame, endedByRead, endedByWrite, endedByWriteTimeout, endedByHeartbeat, endedByPlan:
+		return true
+	case endedByOwnFrame:
+		return e.planned != ""
+	default:
+		return false
+	}
 }
 
 // closed calls the Close hook. It returns err, or the hook's panic.

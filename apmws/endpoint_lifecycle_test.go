@@ -47,25 +47,53 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Net: "unix", Name: "pipe"} }
 
+// servePipes serves a handler inside of a synctest bubble. dial returns the peer's
+// side of a new connection.
+func servePipes(t *testing.T, h http.Handler) (dial func() net.Conn) {
+	t.Helper()
+	listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Hour}
+	go func() { _ = srv.Serve(listener) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	return func() net.Conn {
+		conn, theirs := net.Pipe()
+		t.Cleanup(func() { _ = conn.Close() })
+		listener.conns <- theirs
+		return conn
+	}
+}
+
+// upgradePipe makes a handshake.
+func upgradePipe(t *testing.T, conn net.Conn) *bufio.Reader {
+	t.Helper()
+	if err := upgradeRequest().Write(conn); err != nil {
+		t.Fatal(err)
+	}
+	br := bufio.NewReader(conn)
+	if resp, err := http.ReadResponse(br, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%+v, %v", resp, err)
+	}
+	return br
+}
+
+// dialPipe connects a client to what servePipes serves.
+func dialPipe(t *testing.T, dial func() net.Conn) *websocket.Conn {
+	t.Helper()
+	dialer := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return dial(), nil }}
+	conn, _, err := dialer.Dial("ws://pipe.example/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
 // inBubble runs an endpoint with a clock of its own, connects to it, and leaves
 // the peer's side to talk. It returns how long the connection lived after that.
 func inBubble(t *testing.T, opts EndpointOptions, talk func(t *testing.T, conn net.Conn, br *bufio.Reader)) (lived time.Duration, end event) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := newRecorder()
-		listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-		srv := &http.Server{Handler: New(Options{Exporters: []Exporter{rec}}).Endpoint("/ws", opts), ReadHeaderTimeout: time.Hour}
-		go func() { _ = srv.Serve(listener) }()
-		defer srv.Close()
-		conn, theirs := net.Pipe()
-		defer conn.Close()
-		listener.conns <- theirs
-		if err := upgradeRequest().Write(conn); err != nil {
-			t.Fatal(err)
-		}
-		br := bufio.NewReader(conn)
-		if resp, err := http.ReadResponse(br, nil); err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-			t.Fatalf("%+v, %v", resp, err)
-		}
+		conn := servePipes(t, New(Options{Exporters: []Exporter{rec}}).Endpoint("/ws", opts))()
+		br := upgradePipe(t, conn)
 		start := time.Now()
 		talk(t, conn, br)
 		end = rec.wait(t, "disconnect", 1)[0]
@@ -251,7 +279,7 @@ func TestEndpointRepanic(t *testing.T) {
 	}
 	for _, hook := range []string{"Connect", "Message", "Close", "pong handler"} {
 		t.Run(hook, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^TestEndpointRepanic$", "-test.timeout=30s")
+			cmd := exec.Command(os.Args[0], "-test.run=^TestEndpointRepanic$", "-test.timeout=2m")
 			cmd.Env = append(os.Environ(), variable+"="+hook)
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError
@@ -296,7 +324,7 @@ func dieIn(t *testing.T, hook string) {
 	conn.Close()
 	select {
 	case <-t.Context().Done():
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("the process lives on")
 	}
 }

@@ -16,12 +16,16 @@ import (
 	"github.com/gorilla/websocket"
 )
 
+// patience is how long tests wait for what needs no waiting for: long for a machine
+// that is busy, and less than what the agent grants peers and programs that linger.
+const patience = 25 * time.Second
+
 // receive waits for a value.
 func receive[T any](t testing.TB, from <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-from:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("waited for a %T", v)
 	}
 	return v
@@ -30,7 +34,7 @@ func receive[T any](t testing.TB, from <-chan T) (v T) {
 // eventually waits until what is true.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited for: %s", what)
 		}
@@ -41,7 +45,7 @@ func eventually(t testing.TB, what string, is func() bool) {
 // code and text; 0 when there was none.
 func closeCodeOf(t testing.TB, conn *websocket.Conn) (code int, text string) {
 	t.Helper()
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	for {
 		_, _, err := conn.ReadMessage()
 		var closed *websocket.CloseError
@@ -74,7 +78,7 @@ func rawHandshake(t testing.TB, url string) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	_, err = fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: server.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -149,5 +150,33 @@ func TestEndpointWrites(t *testing.T) {
 	}
 	if err := held.Close(1000, ""); !errors.Is(err, ErrNotServing) || held.WebSocket() != nil {
 		t.Errorf("after the end Close returns %v, WebSocket %v", err, held.WebSocket())
+	}
+}
+
+// TestOnlyMessages: what is no type of a message reaches no peer, whichever way; a close
+// frame would end its connection.
+func TestOnlyMessages(t *testing.T) {
+	for _, queue := range []SendQueue{{}, {Messages: 4}} {
+		agent := New(Options{})
+		conn := dial(t, serveWS(t, agent.Endpoint("/ws", EndpointOptions{
+			Connect: func(ctx context.Context, c *Conn) (context.Context, error) {
+				for _, typ := range []MessageType{3, 8, 9, 10, 77} {
+					data := []byte{0x03, 0xE8}
+					if err := c.Write(ctx, typ, data); !errors.Is(err, errMessageType) {
+						t.Errorf("Write of the type %d: %v", typ, err)
+					}
+					r := agent.Broadcast(ctx, Message{Type: typ, Data: data}, slices.Values([]*Conn{c, c}), BroadcastOptions{})
+					if !errors.Is(r.Err, errMessageType) || r.Failed != 2 {
+						t.Errorf("Broadcast of the type %d: %+v", typ, r)
+					}
+				}
+				return ctx, c.Write(ctx, TextMessage, []byte("the first"))
+			},
+			Message: neverMessage(t), SendQueue: queue,
+		})), nil)
+		if _, data, err := conn.ReadMessage(); err != nil || string(data) != "the first" {
+			t.Errorf("the peer got %q, %v", data, err)
+		}
+		leave(t, conn)
 	}
 }

@@ -2,7 +2,7 @@ package apmws
 
 import (
 	"bytes"
-	"errors"
+	"cmp"
 	"fmt"
 	"net/url"
 	"slices"
@@ -14,10 +14,8 @@ import (
 const maxErrorMessage = 2 << 10 // bytes
 
 func panicFailure(value any, stack []byte) *Failure {
-	text := fmt.Sprint(value) // which recovers from the panics of methods
-	if err, ok := value.(error); ok {
-		text, _ = withoutURLs(text, err)
-	}
+	err, _ := value.(error)
+	text, _ := withoutURLs(fmt.Sprint(value), err) // the former recovers from the panics of methods
 	return &Failure{Message: sanitize(text, maxErrorMessage), Type: "panic", Panic: value, Stack: firstPanic(stack)}
 }
 
@@ -46,48 +44,105 @@ func newFailure(err error) (f *Failure) {
 	text, hadURL := withoutURLs(err.Error(), err)
 	f.Message = sanitize(text, maxErrorMessage)
 	f.Type = errorType(err)
-	if hadURL {
+	if hadURL || endless(err) || causesTellURLs(err) {
 		f.Err = nil // exporters would ask its causes for their texts
 	}
 	return f
 }
 
-// withoutURLs leaves scheme and host of the URLs that the errors of net/http carry:
-// paths and queries may be secret. It reports whether there was one.
+// withoutURLs leaves scheme and host of the URLs in the text of an error: those that
+// the errors of net/http carry, and what else looks like one. Paths, queries and
+// passwords may be secret. It reports whether there was one.
 func withoutURLs(text string, err error) (cut string, found bool) {
 	defer func() {
 		if recover() != nil { // of a method of the application's errors
 			cut, found = "(error whose text cannot be cleaned)", true
 		}
 	}()
-	for _, u := range urlErrors(err) {
+	all := urlErrors(err)
+	// The longest first: another one may be its beginning.
+	slices.SortFunc(all, func(x, y *url.Error) int { return cmp.Compare(len(y.URL), len(x.URL)) })
+	for _, u := range all {
 		short := "a URL"
 		if parsed, err := url.Parse(u.URL); err == nil && parsed.Host != "" {
 			short = parsed.Scheme + "://" + parsed.Host
+		} else if u.Err != nil { // that of url.Parse quotes what it does not like
+			why := u.Err.Error()
+			unquoted, _, _ := strings.Cut(why, ` "`)
+			text = strings.ReplaceAll(text, why, unquoted)
 		}
 		text = strings.ReplaceAll(text, strconv.Quote(u.URL), strconv.Quote(short)) // as url.Error has it
 		if len(u.URL) > len("/") {                                                  // of a path alone, every slash would go
 			text = strings.ReplaceAll(text, u.URL, short)
 		}
-		found = true
 	}
-	return text, found
+	cut, others := withoutPaths(text)
+	return cut, others || len(all) > 0
+}
+
+// withoutPaths leaves scheme and host of what looks like a URL. It reports whether
+// there was more of one.
+func withoutPaths(text string) (cut string, found bool) {
+	var b strings.Builder
+	for {
+		before, after, isURL := strings.Cut(text, "://")
+		b.WriteString(before)
+		if !isURL {
+			return b.String(), found
+		}
+		b.WriteString("://")
+		end := endOfURL(after)
+		end = len(strings.TrimRight(after[:end], ".,:;!?)]}")) // of the sentence around it
+		address := after[:end]
+		host, _, more := cutAny(address, "/?#")
+		if at := strings.LastIndexByte(host, '@'); at >= 0 {
+			host, more = host[at+1:], true
+		}
+		b.WriteString(host)
+		found = found || more
+		text = after[end:]
+	}
+}
+
+// endOfURL returns where a URL in a text ends. A quote with a backslash is a part of it:
+// better too much is left out than too little.
+func endOfURL(text string) int {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c <= ' ', c == '<', c == '>', c == '`', c == '\'':
+			return i
+		case c == '"' && (i == 0 || text[i-1] != '\\'):
+			return i
+		}
+	}
+	return len(text)
+}
+
+// cutAny is strings.Cut at the first of several bytes.
+func cutAny(s, bytes string) (before, after string, found bool) {
+	if i := strings.IndexAny(s, bytes); i >= 0 {
+		return s[:i], s[i+1:], true
+	}
+	return s, "", false
+}
+
+// causesTellURLs reports whether the text of a cause has a URL, or cannot be had: an
+// error may keep the texts of its causes to itself.
+func causesTellURLs(err error) (found bool) {
+	defer func() { found = recover() != nil || found }()
+	for cause := range causes(err) {
+		if _, found = withoutPaths(cause.Error()); found {
+			break
+		}
+	}
+	return found
 }
 
 // urlErrors returns the url.Errors among an error and its causes.
 func urlErrors(err error) (all []*url.Error) {
-	for waiting := []error{err}; len(waiting) > 0; {
-		err, waiting = waiting[0], waiting[1:]
-		if u, ok := err.(*url.Error); ok && u != nil && u.URL != "" { //nolint:errorlint // causes are walked here
+	for cause := range causes(err) {
+		if u, ok := cause.(*url.Error); ok && u != nil && u.URL != "" { //nolint:errorlint // causes are walked here
 			all = append(all, u)
-		}
-		switch e := err.(type) { //nolint:errorlint // likewise
-		case interface{ Unwrap() []error }:
-			waiting = append(waiting, e.Unwrap()...)
-		case interface{ Unwrap() error }:
-			if cause := e.Unwrap(); cause != nil {
-				waiting = append(waiting, cause)
-			}
 		}
 	}
 	return all
@@ -106,14 +161,19 @@ func (f *Failure) withoutAddresses(peer string) {
 // errorType names the innermost error's type: the outer ones are mostly
 // *fmt.wrapError. Of several errors in one the first counts.
 func errorType(err error) string {
-	for {
-		inner := errors.Unwrap(err)
-		if several, ok := err.(interface{ Unwrap() []error }); ok && len(several.Unwrap()) > 0 {
-			inner = several.Unwrap()[0]
-		}
+	for range maxCauses {
+		inner := firstCause(err)
 		if inner == nil {
-			return fmt.Sprintf("%T", err)
+			break
 		}
 		err = inner
 	}
+	return fmt.Sprintf("%T", err)
+}
+
+func firstCause(err error) error {
+	for _, cause := range causesOf(err) {
+		return cause
+	}
+	return nil
 }

@@ -136,6 +136,7 @@ func TestFailureWithoutURLs(t *testing.T) {
 	of := func(address string) error {
 		return &url.Error{Op: "Get", URL: address, Err: errors.New("connection refused")}
 	}
+	parsed := func(address string) error { _, err := url.Parse(address); return err }
 	const address = "https://billing.example:8443/v1/secret?token=secret&\"quoted\"=secret"
 	for name, test := range map[string]struct {
 		err  error
@@ -152,14 +153,28 @@ func TestFailureWithoutURLs(t *testing.T) {
 			fmt.Errorf("%w", &url.Error{Op: "Get", URL: address, Err: of("http://other.example/secret")}),
 			`Get "https://billing.example:8443": Get "http://other.example": connection refused`,
 		},
-		"none": {errors.New("room is full"), "room is full"},
+		"the beginning of another": {
+			errors.Join(of("https://billing.example/v1"), of("https://billing.example/v1?token=secret")),
+			`Get "https://billing.example": connection refused Get "https://billing.example": connection refused`,
+		},
+		"its text alone": {errors.New("ask: " + of(address).Error()), `ask: Get "https://billing.example:8443": connection refused`},
+		"quoted":         {fmt.Errorf("%q", of("https://billing.example/secret").Error()), `"Get \"https://billing.example: connection refused"`},
+		"a password":     {errors.New("no answer of amqp://user:secret@broker.example:5672"), "no answer of amqp://broker.example:5672"},
+		"a sentence":     {errors.New("(see http://[::1]/secret.) or https://[::1], closed"), "(see http://[::1].) or https://[::1], closed"},
+		"a bad port":     {parsed("https://user:secret/path@billing.example/"), `parse "a URL": invalid port`},
+		"a bad escape":   {parsed("https://billing.example/%zzsecret"), `parse "a URL": invalid URL escape`},
+		"a silent error": {discreet{errors.New("https://billing.example/secret")}, "billing has failed"},
+		"none":           {errors.New("room is full"), "room is full"},
+		"none in two":    {errors.New("a://"), "a://"},
 	} {
 		for kind, f := range map[string]*Failure{"an error": newFailure(test.err), "a panic": panicFailure(test.err, nil)} {
 			if f.Message != test.want {
 				t.Errorf("%s, %s: %q, want %q", name, kind, f.Message, test.want)
 			}
-			if f.Err != nil && strings.Contains(fmt.Sprintf("%+v", f.Err), "secret") {
-				t.Errorf("%s, %s: exporters get %v", name, kind, f.Err)
+			for cause := range causes(f.Err) {
+				if strings.Contains(cause.Error(), "secret") {
+					t.Errorf("%s, %s: exporters get %v", name, kind, cause)
+				}
 			}
 		}
 	}
@@ -167,5 +182,11 @@ func TestFailureWithoutURLs(t *testing.T) {
 		t.Error("an error without a URL loses its causes")
 	}
 }
+
+// discreet keeps its cause's text to itself.
+type discreet struct{ cause error }
+
+func (discreet) Error() string   { return "billing has failed" }
+func (d discreet) Unwrap() error { return d.cause }
 
 var errNoRoomLeft = fmt.Errorf("join: %w", errors.New("no room"))

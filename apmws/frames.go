@@ -59,9 +59,47 @@ const (
 	fnvPrime  = 1099511628211
 )
 
+// whole returns the length of the frame that b begins with, and of its payload, when it
+// is nothing but a message of less than 64 KiB and all of it is there: most are, and
+// need not be followed. Else it returns 0.
+func (p *frameParser) whole(b []byte) (frame, payload int) {
+	if p.inFrame || p.inMessage || p.have > 0 || len(b) < 4 {
+		return 0, 0
+	}
+	if op := b[0] & 0xF; b[0]&finBit == 0 || op != opText && op != opBinary {
+		return 0, 0
+	}
+	masked := b[1]&maskBit != 0
+	if p.fromPeer && !masked || p.fromCalled && masked {
+		return 0, 0
+	}
+	frame, payload = 2, int(b[1]&^maskBit)
+	switch payload {
+	case 126:
+		frame, payload = 4, int(binary.BigEndian.Uint16(b[2:]))
+	case 127:
+		return 0, 0
+	}
+	if masked {
+		frame += 4
+	}
+	if frame += payload; frame > len(b) {
+		return 0, 0
+	}
+	return frame, payload
+}
+
 // feed follows b.
 func (p *frameParser) feed(b []byte, sink frameSink) (passed frameCount) {
 	for {
+		if frame, payload := p.whole(b); frame > 0 {
+			passed.messages++
+			passed.bytes += int64(payload)
+			if b = b[frame:]; len(b) == 0 {
+				return passed
+			}
+			continue
+		}
 		if p.inFrame {
 			n := min(int64(len(b)), p.remaining)
 			switch p.opcode {

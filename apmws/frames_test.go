@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strconv"
 	"testing"
 )
@@ -208,10 +209,11 @@ func TestFrameParserRandom(t *testing.T) {
 			if op >= 8 {
 				n = rnd.IntN(126)
 			}
-			payload := make([]byte, n)
-			for i := range payload {
-				payload[i] = byte(rnd.Uint32())
+			payload := make([]byte, 0, n+8)
+			for len(payload) < n {
+				payload = binary.LittleEndian.AppendUint64(payload, rnd.Uint64())
 			}
+			payload = payload[:n]
 			var mask []byte
 			if rnd.IntN(2) == 0 {
 				mask = binary.BigEndian.AppendUint32(nil, rnd.Uint32())
@@ -230,17 +232,62 @@ func TestFrameParserRandom(t *testing.T) {
 }
 
 // FuzzFrameParser compares the parser with the reference on any bytes, cut
-// anywhere.
+// anywhere, and what it takes for whole frames with what it follows.
 func FuzzFrameParser(f *testing.F) {
 	f.Add(frame(true, 1, []byte{1, 2, 3, 4}, []byte("hello")), []byte{3})
 	f.Add(frame(true, 8, nil, []byte{0x03, 0xE8, 'x'}), []byte{1})
 	f.Add(append(frame(false, 2, nil, make([]byte, 200)), frame(true, 0, nil, make([]byte, 70_000))...), []byte{255, 1})
 	f.Add([]byte{0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4, 5}, []byte{2})
+	f.Add(slices.Concat(frame(true, 1, []byte{1, 2, 3, 4}, []byte("hello")), frame(true, 2, nil, make([]byte, 126)), frame(true, 9, nil, nil)), []byte{})
+	f.Add(frame(true, 2, nil, frame(true, 1, nil, []byte("in another one"))), []byte{2, 255})
+	f.Add(append(frame(false, 1, nil, []byte("begun")), frame(true, 1, nil, []byte("and again"))...), []byte{})
+	f.Add([]byte{0x82, 0x81, 2, 'a', 'b', 'c', 'x'}, []byte{1, 255}) // but for the first byte it is another frame
 	f.Fuzz(func(t *testing.T, stream, cuts []byte) {
 		if got, want := parse(stream, cuts), reference(stream); !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %+v, want %+v", got, want)
 		}
+		for _, p := range []frameParser{{}, {fromPeer: true}, {fromCalled: true}} {
+			compareWhole(t, p, stream, cuts)
+		}
 	})
+}
+
+// compareWhole follows a stream in pieces and byte by byte, when no frame can be whole,
+// and compares what is known after each piece.
+func compareWhole(t *testing.T, p frameParser, stream, cuts []byte) {
+	var atOnce, byByte seen
+	q := p
+	for i := 0; len(stream) > 0; i++ {
+		n := len(stream)
+		if len(cuts) > 0 {
+			n = min(n, max(1, int(cuts[i%len(cuts)])))
+		}
+		passed := p.feed(stream[:n], &atOnce)
+		atOnce.Messages += passed.messages
+		atOnce.Bytes += passed.bytes
+		for j := range n {
+			passed := q.feed(stream[j:j+1], &byByte)
+			byByte.Messages += passed.messages
+			byByte.Bytes += passed.bytes
+		}
+		stream = stream[n:]
+		if !reflect.DeepEqual(atOnce, byByte) {
+			t.Fatalf("%+v at once, and %+v byte by byte", atOnce, byByte)
+		}
+		if a, b := remembered(p), remembered(q); !reflect.DeepEqual(a, b) {
+			t.Fatalf("%+v is known at once, and %+v byte by byte", a, b)
+		}
+	}
+}
+
+// remembered returns a parser without what is left of earlier frames and means nothing
+// any more.
+func remembered(p frameParser) frameParser {
+	if !p.inFrame {
+		p.remaining, p.hash, p.masked, p.opcode, p.fin = 0, 0, 0, 0, false
+		clear(p.header[p.have:])
+	}
+	return p
 }
 
 func BenchmarkFrameParser(b *testing.B) {

@@ -14,16 +14,19 @@ import (
 // TestHeartbeatFullSockets: peers that read nothing, more than there are writers,
 // delay nobody's ping, and are lost.
 func TestHeartbeatFullSockets(t *testing.T) {
+	t.Parallel()
+	large := make([]byte, 16<<20)
 	for name, withTLS := range map[string]bool{"tcp": false, "tls": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			const full, others = maxWriters + 16, 50
 			blocked := make(chan struct{}, full)
 			b := newBeating(t, withTLS, EndpointOptions{
-				Heartbeat:    Heartbeat{Interval: 50 * time.Millisecond, Timeout: 2 * time.Second},
+				Heartbeat:    Heartbeat{Interval: 50 * time.Millisecond, Timeout: 3 * time.Second},
 				WriteTimeout: -1,
 				Message: func(ctx context.Context, m Message) error {
 					blocked <- struct{}{}
-					return FromContext(ctx).Write(ctx, m.Type, make([]byte, 16<<20))
+					return FromContext(ctx).Write(ctx, m.Type, large)
 				},
 			})
 			for range full {
@@ -66,9 +69,10 @@ func TestHeartbeatFullSockets(t *testing.T) {
 // TestHeartbeatSlowPeer: a peer that takes a large message slowly, and says nothing
 // meanwhile, is not lost.
 func TestHeartbeatSlowPeer(t *testing.T) {
+	t.Parallel()
 	const size = 24 << 20
 	b := newBeating(t, false, EndpointOptions{
-		Heartbeat:    Heartbeat{Interval: 20 * time.Millisecond, Timeout: 500 * time.Millisecond},
+		Heartbeat:    Heartbeat{Interval: 20 * time.Millisecond, Timeout: 1500 * time.Millisecond},
 		WriteTimeout: -1,
 		Message: func(ctx context.Context, m Message) error {
 			return FromContext(ctx).Write(ctx, m.Type, make([]byte, size))
@@ -86,7 +90,7 @@ func TestHeartbeatSlowPeer(t *testing.T) {
 		if _, err := io.CopyN(io.Discard, message, min(left, 1<<20)); err != nil {
 			t.Fatalf("%d bytes before the end: %v", left, err)
 		}
-		time.Sleep(50 * time.Millisecond) // in all, more than twice the timeout
+		time.Sleep(140 * time.Millisecond) // in all, more than twice the timeout
 	}
 	if lines := b.lines(t, "websocket peer lost"); len(lines) != 0 {
 		t.Errorf("%v", lines)

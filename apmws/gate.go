@@ -1,14 +1,19 @@
 package apmws
 
 import (
+	"runtime"
 	"sync/atomic"
 	"time"
 )
 
 // blockedAfter is how long a call of an exporter may last before the exporter
-// counts as blocked: between once and twice that, which is long enough for a
-// machine so busy that goroutines wait for their turn.
+// counts as blocked: between once and twice that.
 const blockedAfter = 2 * time.Second
+
+// turns is how often goroutines that wait for their turn get it before that is
+// decided: on a machine that is busy enough, a call that blocks on nothing lasts for
+// seconds.
+const turns = 100
 
 // gate counts the calls of one exporter that are under way, so that one that
 // does not return holds up the connection it was made for and no further one.
@@ -48,6 +53,13 @@ func (g *gate) tick() {
 	younger := g.younger.Load()
 	older := 1 - younger
 	blocked := g.calls(older) > 0
+	for range turns {
+		if !blocked {
+			break
+		}
+		runtime.Gosched()
+		blocked = g.calls(older) > 0
+	}
 	if !blocked {
 		g.younger.Store(older)
 	}
@@ -56,6 +68,10 @@ func (g *gate) tick() {
 		time.AfterFunc(blockedAfter, g.tick)
 	} else {
 		g.ticking.Store(false)
+		// A call that has begun meanwhile has not seen that.
+		if g.calls(0)+g.calls(1) > 0 && g.ticking.CompareAndSwap(false, true) {
+			time.AfterFunc(blockedAfter, g.tick)
+		}
 	}
 	if changed {
 		g.changed(blocked)

@@ -3,6 +3,7 @@ package apmws
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -249,5 +250,27 @@ func TestDroppedNeverGoesBack(t *testing.T) {
 			t.Errorf("dropped %+v while it blocks", got)
 		}
 		close(c.release)
+	})
+}
+
+// TestGateStarved: a call that only waits for the processor is not blocked.
+func TestGateStarved(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) {
+		g := gate{changed: func(bool) { t.Error("the exporter is blocked") }}
+		for range 100 {
+			call := g.enter(0)
+			if call == nil {
+				t.Fatal("no call is let through")
+			}
+			done := make(chan struct{})
+			go func() {
+				call.Add(-1)
+				close(done)
+			}()
+			g.tick() // when the call has just begun
+			g.tick() // and a period later
+			<-done
+		}
 	})
 }

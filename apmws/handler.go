@@ -28,15 +28,29 @@ func IsHandshake(r *http.Request) bool {
 	return websocket.IsWebSocketUpgrade(r) || r.Header["Sec-Websocket-Key"] != nil
 }
 
-// ServeHTTP implements http.Handler.
+// ServeHTTP implements http.Handler. It lasts as long as the connection does, so its
+// frame must be small: see watch.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	next, w, r, rec := h.watch(w, r)
+	defer rec.handlerEnded()
+	next.ServeHTTP(w, r)
+	if rec != nil {
+		rec.returned = true
+	}
+}
+
+// watch begins to watch a handshake, unless the request is none or is watched already;
+// rec is nil then. It returns what to call with what. It is apart, as other parts of the
+// way to a read that waits are: a stack that has once been more than 4 KiB deep, of which
+// net/http and gorilla need three quarters, takes 8 KiB for as long as the connection lives.
+//
+//go:noinline
+func (h *handler) watch(w http.ResponseWriter, r *http.Request) (http.Handler, http.ResponseWriter, *http.Request, *responseRecorder) {
 	if !IsHandshake(r) {
-		h.next.ServeHTTP(w, r)
-		return
+		return h.next, w, r, nil
 	}
 	if h.agent.watched(r) {
-		h.next.ServeHTTP(withHijacker(w), r)
-		return
+		return h.next, withHijacker(w), r, nil
 	}
 	rt := h.route
 	if rt == nil {
@@ -46,30 +60,38 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := h.agent.connect(rt, r)
 	c.arriving = true
 	rec := &responseRecorder{ResponseWriter: w, conn: c}
-	defer c.reportLostCookies(rec) // when all else has been reported
-	returned := false
-	defer func() {
-		if returned {
-			c.handlerReturned(rec, false, nil)
-			return
-		}
-		switch p := recover(); p {
-		case nil, http.ErrAbortHandler: // nil: runtime.Goexit
-			c.handlerReturned(rec, true, nil)
-			if p != nil {
-				panic(p)
-			}
-		default:
-			c.handlerReturned(rec, true, panicFailure(p, debug.Stack()))
+	if h.agent.Draining() {
+		return http.HandlerFunc(rec.refuseDraining), w, r, rec
+	}
+	return h.next, rec.asWriter(), r.WithContext(c.scope), rec
+}
+
+// refuseDraining answers a handshake that comes while the agent drains.
+func (w *responseRecorder) refuseDraining(_ http.ResponseWriter, r *http.Request) {
+	w.conn.agent.refuseDraining(w, r, w.conn)
+}
+
+// handlerEnded is deferred around the handler. w is nil for what is not watched.
+func (w *responseRecorder) handlerEnded() {
+	if w == nil {
+		return
+	}
+	c := w.conn
+	defer c.reportLostCookies(w) // when all else has been reported
+	if w.returned {
+		c.handlerReturned(w, false, nil)
+		return
+	}
+	switch p := recover(); p {
+	case nil, http.ErrAbortHandler: // nil: runtime.Goexit
+		c.handlerReturned(w, true, nil)
+		if p != nil {
 			panic(p)
 		}
-	}()
-	if h.agent.Draining() {
-		h.agent.refuseDraining(rec, r, c)
-	} else {
-		h.next.ServeHTTP(rec.asWriter(), r.WithContext(c.scope))
+	default:
+		c.handlerReturned(w, true, panicFailure(p, debug.Stack()))
+		panic(p)
 	}
-	returned = true
 }
 
 // connect makes the connection of a handshake that has arrived, starts CONNECT
@@ -80,10 +102,10 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 	c := &Conn{
 		agent: a, route: rt, id: id, peer: peer, start: time.Now(),
 		shard: shardOf(id),
-		request: &RequestInfo{
+		request: &opening{RequestInfo: RequestInfo{
 			Method: sanitize(r.Method, 16), Host: sanitize(r.Host, 256), Path: sanitize(r.URL.Path, 1024),
 			UserAgent: sanitize(r.UserAgent(), 512), Origin: originOf(r), Peer: peer, Proto: r.Proto, TLS: r.TLS != nil,
-		},
+		}},
 	}
 	if addr, ok := a.proxies.forwardedFor(r.RemoteAddr, r.Header["X-Forwarded-For"]); ok {
 		client := addr.String()
@@ -96,10 +118,10 @@ func (a *Agent) connect(rt *route, r *http.Request) *Conn {
 
 	scratch := getScratch()
 	attrs := c.appendArrival(scratch.attrs)
-	live, span := a.exporter.StartConn(base, c.shard, ConnStart{
+	live, span := a.exporter.StartConn(base, c.shard, &ConnStart{
 		Time: c.start, ID: id, Route: rt.name, Name: "CONNECT " + rt.name,
 		Remote:  a.remoteContext(strings.Join(r.Header.Values("Traceparent"), ","), strings.Join(r.Header.Values("Tracestate"), ",")),
-		Request: *c.request,
+		Request: c.request.RequestInfo,
 		Attrs:   attrs,
 	})
 	scratch.put(attrs)
@@ -189,7 +211,7 @@ func panickingHandler() bool {
 			switch f.Function {
 			case "runtime.gopanic":
 				panicking = true
-			case handlerFrame, endpointFrame:
+			case handlerFrame:
 				return panicking
 			}
 		}
@@ -199,8 +221,5 @@ func panickingHandler() bool {
 	}
 }
 
-// How the runtime names what calls handlers and reports their panics.
-const (
-	handlerFrame  = "github.com/apmws/go-apmws/apmws.(*handler).ServeHTTP"
-	endpointFrame = "github.com/apmws/go-apmws/apmws.(*endpoint).run"
-)
+// handlerFrame is how the runtime names what calls handlers and reports their panics.
+const handlerFrame = "github.com/apmws/go-apmws/apmws.(*handler).ServeHTTP"

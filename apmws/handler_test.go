@@ -332,14 +332,14 @@ func TestForgottenConnection(t *testing.T) {
 	})))
 	conn := dial(t, url, nil)
 	rec.wait(t, "opened", 1)
-	for deadline := time.Now().Add(10 * time.Second); len(rec.all("disconnect")) == 0; {
+	for deadline := time.Now().Add(patience); len(rec.all("disconnect")) == 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("a forgotten connection stays registered")
 		}
 		runtime.GC()
 	}
 	var netErr net.Error
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	if _, _, err := conn.ReadMessage(); errors.As(err, &netErr) && netErr.Timeout() {
 		t.Error("the socket of a forgotten connection stays open")
 	}
@@ -391,5 +391,30 @@ func TestPings(t *testing.T) {
 	s := agent.Stats().Routes[0]
 	if s.PingRTT.Count != 1 || s.PingsUnanswered != 1 {
 		t.Errorf("%d round trips, %d unanswered", s.PingRTT.Count, s.PingsUnanswered)
+	}
+}
+
+// TestEndpointAfterUpgrade: an Endpoint that gets a connection which the program has
+// upgraded by itself changes nothing any more: CONNECT has ended.
+func TestEndpointAfterUpgrade(t *testing.T) {
+	rec := newRecorder()
+	agent := New(Options{Exporters: []Exporter{rec}})
+	endpoint := agent.Endpoint("/ws", EndpointOptions{Message: func(context.Context, Message) error { return nil }})
+	url := serveWS(t, agent.Handler("/ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ws, err := new(websocket.Upgrader).Upgrade(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer ws.Close()
+		endpoint.ServeHTTP(w, r)
+	})))
+	dial(t, url, nil)
+	rec.wait(t, "disconnect", 1)
+	if ends := rec.all("opened"); len(ends) != 1 || ends[0].outcome != OutcomeSuccess {
+		t.Errorf("CONNECT has ended %d times: %+v", len(ends), ends)
+	}
+	if end := rec.all("disconnect")[0]; end.failure != nil {
+		t.Errorf("DISCONNECT has the failure %+v", end.failure)
 	}
 }

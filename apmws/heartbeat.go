@@ -35,6 +35,8 @@ type Heartbeat struct {
 const (
 	defaultInterval = 30 * time.Second
 	defaultTimeout  = 20 * time.Second
+	// longest stands for all that is longer, so that sums of times do not overflow.
+	longest = 10 * 365 * 24 * time.Hour
 )
 
 // ErrPeerLost is what reading, and writing, returns after a Heartbeat has closed
@@ -46,10 +48,10 @@ func (h Heartbeat) settings() *Heartbeat {
 	if h.Interval < 0 {
 		return nil
 	}
-	h.Interval = cmp.Or(h.Interval, defaultInterval)
 	if h.Timeout <= 0 {
 		h.Timeout = defaultTimeout
 	}
+	h.Interval, h.Timeout = min(cmp.Or(h.Interval, defaultInterval), longest), min(h.Timeout, longest)
 	return &h
 }
 
@@ -273,38 +275,32 @@ func (h *heart) heard(t *tap) bool { return t.reads.Load()/heardOnce != h.reads/
 // lose closes the connection of a peer that is lost.
 func (c *Conn) lose(t *tap, silence time.Duration) {
 	c.mu.Lock()
-	lost := c.beats(t)
+	lost, found := c.beats(t), false
+	if lost {
+		_, found = c.endedLocked(ending{how: endedByHeartbeat})
+	}
 	c.stopHeart()
 	c.mu.Unlock()
 	if !lost {
 		return
 	}
-	c.ended(ending{how: endedByHeartbeat})
-	c.logPeerLost(silence)
+	if found { // else the end has another cause
+		c.logPeerLost(silence)
+	}
 	t.lost.Store(true)
 	t.abandon()
 }
 
-// abandon is hangUp for a peer that takes nothing any more.
+// abandon closes the socket of a peer that takes nothing any more.
 func (t *tap) abandon() {
 	t.cutTLS()
-	t.hangUp()
+	_ = t.Close() // it is given up
 }
 
 // cutTLS keeps TLS from waiting to say goodbye.
 func (t *tap) cutTLS() {
 	if over, ok := t.Conn.(tlsConn); ok {
 		_ = over.NetConn().Close() // it is given up
-	}
-}
-
-// hangUp closes the socket. An Endpoint notices, and ends the connection itself, after
-// its Close hook; nobody knows what else a program does.
-func (t *tap) hangUp() {
-	if t.conn.isOwned() {
-		_ = t.Conn.Close() // it is given up
-	} else {
-		_ = t.Close()
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -199,7 +201,8 @@ func TestHeartbeatRTT(t *testing.T) {
 // lost. The proxy goes on accepting what either side sends, and keeps its
 // connections, so that neither learns anything from TCP.
 func TestHeartbeatLost(t *testing.T) {
-	const timeout = 300 * time.Millisecond
+	t.Parallel()
+	const timeout = time.Second
 	for _, test := range []struct {
 		name             string
 		withTLS          bool
@@ -260,15 +263,15 @@ func TestHeartbeatLost(t *testing.T) {
 	}
 }
 
-// TestHangUpDuringClose: when a peer is given up while the Close hook runs, the
+// TestAbandonDuringClose: when a peer is given up while the Close hook runs, the
 // connection has not ended before that.
-func TestHangUpDuringClose(t *testing.T) {
+func TestAbandonDuringClose(t *testing.T) {
 	rec := newRecorder()
 	agent := New(Options{Exporters: []Exporter{rec}})
 	server := httptest.NewServer(agent.Endpoint("/ws", EndpointOptions{
 		Message: func(context.Context, Message) error { return nil },
 		Close: func(_ context.Context, c *Conn, _ error) {
-			c.tapped().hangUp()
+			c.tapped().abandon()
 			c.SetAttrs(slog.Bool("hook", true))
 		},
 	}))
@@ -286,14 +289,19 @@ func TestHangUpDuringClose(t *testing.T) {
 // TestHeartbeatSlowHandler: a peer that has answered is not lost while a handler
 // keeps the program from reading that, whatever has come before the pong.
 func TestHeartbeatSlowHandler(t *testing.T) {
+	t.Parallel()
 	for name, ahead := range map[string]int{"one message": 0, "messages ahead of the pong": 20} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			release := make(chan struct{})
 			entered := make(chan struct{}, 100)
+			var begin sync.Once
 			b := newBeating(t, false, EndpointOptions{
-				Heartbeat: Heartbeat{Interval: 30 * time.Millisecond, Timeout: 80 * time.Millisecond},
+				Heartbeat: Heartbeat{Interval: -1},
 				Message: func(ctx context.Context, m Message) error {
+					begin.Do(func() { // until now the program has waited for the peer
+						FromContext(ctx).Heartbeat(Heartbeat{Interval: 30 * time.Millisecond, Timeout: 80 * time.Millisecond})
+					})
 					entered <- struct{}{}
 					<-release
 					return FromContext(ctx).Write(ctx, m.Type, m.Data)
@@ -353,25 +361,23 @@ func (c *Conn) looked() time.Duration {
 // TestHeartbeatTraffic: a peer that answers no ping lives as long as anything
 // comes from it, if that is a message that never ends.
 func TestHeartbeatTraffic(t *testing.T) {
-	b := newBeating(t, false, EndpointOptions{Heartbeat: Heartbeat{Interval: 20 * time.Millisecond, Timeout: 400 * time.Millisecond}})
-	conn := rawHandshake(t, "ws://"+b.Listener.Addr().String())
-	if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
-		t.Fatal(err)
-	}
-	// A message of 1,000 bytes in parts, each after a while.
-	whole := frame(true, opText, anyMask, make([]byte, 1000))
-	for i := range 20 {
-		if _, err := conn.Write(whole[i*10 : i*10+10]); err != nil {
-			t.Fatalf("after %d parts: %v", i, err)
+	const each, timeout = 50 * time.Millisecond, 400 * time.Millisecond
+	opts := EndpointOptions{Heartbeat: Heartbeat{Interval: 20 * time.Millisecond, Timeout: timeout}, Message: neverMessage(t)}
+	lived, end := inBubble(t, opts, func(t *testing.T, conn net.Conn, br *bufio.Reader) {
+		go func() { _, _ = io.Copy(io.Discard, br) }()
+		// A message of 1,000 bytes in parts, altogether for more than twice the timeout.
+		whole := frame(true, opText, anyMask, make([]byte, 1000))
+		for i := range 20 {
+			if _, err := conn.Write(whole[i*10 : i*10+10]); err != nil {
+				t.Fatalf("after %d parts: %v", i, err)
+			}
+			time.Sleep(each)
 		}
-		time.Sleep(50 * time.Millisecond) // altogether more than twice the timeout
-	}
-	if lines := b.lines(t, "websocket peer lost"); len(lines) != 0 {
-		t.Fatalf("%v", lines)
-	}
-	if end := b.rec.wait(t, "disconnect", 1)[0]; end.result != "heartbeat_timeout" {
+	})
+	if end.result != "heartbeat_timeout" {
 		t.Errorf("DISCONNECT is %s", end.result)
 	}
+	between(t, lived, 19*each+timeout*3/4, 20*each+2*timeout)
 }
 
 // TestHeartbeatLevel1: beside a plain handler, begun before the upgrade, replaced,
@@ -403,6 +409,8 @@ func TestHeartbeatLevel1(t *testing.T) {
 		t.Errorf("%d alarms are set", agent.wheel.scheduled())
 	}
 	conn.Close()
+	// One that rings is not set, either: the connection must have ended.
+	eventually(t, "the end", func() bool { return agent.Stats().Routes[0].ConnectionsActive == 0 })
 	eventually(t, "no alarm is set", func() bool { return agent.wheel.scheduled() == 0 })
 	c.Heartbeat(Heartbeat{})
 	(*Conn)(nil).Heartbeat(Heartbeat{})
@@ -423,11 +431,15 @@ func TestHeartbeatForgotten(t *testing.T) {
 	rec := newRecorder()
 	agent := New(Options{Exporters: []Exporter{rec}})
 	url := serveWS(t, agent.Handler("/ws", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		FromContext(r.Context()).Heartbeat(Heartbeat{Interval: 10 * time.Millisecond})
+		// Long enough for the garbage collector to run in between.
+		FromContext(r.Context()).Heartbeat(Heartbeat{Interval: 400 * time.Millisecond})
 		_, _ = (&websocket.Upgrader{}).Upgrade(w, r, nil)
 	})))
 	conn := dial(t, url, nil)
+	pinged := make(chan struct{}, 100)
+	conn.SetPingHandler(func(string) error { pinged <- struct{}{}; return nil })
 	reads(conn)
+	receive(t, pinged)
 	eventually(t, "the garbage collector closes it", func() bool {
 		runtime.GC()
 		return len(rec.all("disconnect")) == 1
@@ -451,4 +463,43 @@ func TestHeartbeatLeavesNothing(t *testing.T) {
 	b.rec.wait(t, "disconnect", 20)
 	b.Close()
 	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
+}
+
+// TestHeartbeatOfAges: times that nobody lives to see are no times of the past.
+func TestHeartbeatOfAges(t *testing.T) {
+	c := watched(t)
+	for _, h := range []Heartbeat{{Interval: math.MaxInt64}, {Timeout: math.MaxInt64}, {Interval: math.MaxInt64, Timeout: math.MaxInt64}} {
+		c.Heartbeat(h)
+		now := monotonic()
+		c.mu.Lock()
+		heart := c.heart.Load()
+		heart.since = now
+		if heart.alarm.at < now || now+heart.opts.jittered() < now || heart.firstLook() < now {
+			t.Errorf("%+v: the first ping is in %s, the next %s later", h, heart.alarm.at-now, heart.opts.jittered())
+		}
+		c.mu.Unlock()
+	}
+}
+
+// TestLostOnce: where the end has another cause already, no line says that the peer was
+// lost.
+func TestLostOnce(t *testing.T) {
+	for how, lines := range map[endingKind]int{endedByClose: 1, endedByTimeout: 1, endedByRead: 0, endedByPeerFrame: 0} {
+		l := newLogged(Options{})
+		c := l.arrive(upgradeRequest())
+		c.accepted()
+		tp := &tap{Conn: &scripted{}, conn: c}
+		c.ended(ending{how: how})
+		l.lines(t)
+		c.lose(tp, time.Second)
+		lost := 0
+		for _, line := range l.lines(t) {
+			if line["message"] == "websocket peer lost" {
+				lost++
+			}
+		}
+		if lost != lines {
+			t.Errorf("%d: %d lines", how, lost)
+		}
+	}
 }

@@ -1,8 +1,10 @@
 package apmws
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
+	"math"
 	"net"
 	"runtime"
 	"sync"
@@ -64,9 +66,9 @@ func (t *tap) inject(payload uint64, limit time.Duration) error {
 	frame := t.pingFrame(payload)
 	var before frameParser
 	passed := t.follow(frame, &before)
-	t.deadline.borrow(t.Conn, limit)
+	t.borrowDeadline(limit)
 	n, err := t.Conn.Write(frame)
-	t.deadline.giveBack(t.Conn)
+	t.giveDeadlineBack()
 	t.settle(&before, passed, frame, n)
 	switch {
 	case err == nil:
@@ -146,46 +148,89 @@ func writable(conn net.Conn) bool {
 }
 
 // writeDeadline is the application's, which the agent's own frames neither miss nor
-// move, and which does not move theirs.
+// move, and which does not move theirs. What else there is to know is the tap's, see
+// borrowed, bare and noDeadline.
 type writeDeadline struct {
-	mu       sync.Mutex
-	at       time.Time
-	borrowed bool
+	mu sync.Mutex
+	at time.Duration // monotonic, as the runtime keeps deadlines; 0: none
 }
 
-// borrow sets another one for a write of the agent's. writeMu is held until it is
-// given back.
-func (d *writeDeadline) borrow(conn net.Conn, limit time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.borrowed = true
-	_ = conn.SetWriteDeadline(time.Now().Add(limit)) // the write fails, too, then
-}
+// forever is not to be added to without need, but can be.
+const forever = math.MaxInt64 / 2 // some 146 years
 
-func (d *writeDeadline) giveBack(conn net.Conn) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.borrowed = false
-	_ = conn.SetWriteDeadline(d.at)
-}
-
-// set sets the application's by apply, or by otherwise while it is borrowed.
-func (d *writeDeadline) set(at time.Time, apply, otherwise func(time.Time) error) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.at = at
-	if d.borrowed {
-		apply = otherwise
+// note notes a deadline. It reports whether it has been the same. mu is held.
+func (d *writeDeadline) note(at time.Time) (same bool) {
+	before := d.at
+	switch {
+	case at.IsZero():
+		d.at = 0
+	case at == at.Round(0): //nolint:revive,staticcheck // asked is whether it is of the wall clock alone
+		d.at = cmp.Or(monotonic()+min(time.Until(at), forever), 1)
+	default:
+		d.at = cmp.Or(at.Sub(processStart), 1)
 	}
-	return apply(at)
+	return d.at == before
+}
+
+// borrowDeadline sets another one for a write of the agent's. writeMu is held until it
+// is given back.
+func (t *tap) borrowDeadline(limit time.Duration) {
+	t.deadline.mu.Lock()
+	defer t.deadline.mu.Unlock()
+	t.borrowed = true
+	t.noDeadline.Store(false)
+	_ = t.Conn.SetWriteDeadline(time.Now().Add(limit)) // the write fails, too, then
+}
+
+func (t *tap) giveDeadlineBack() {
+	t.deadline.mu.Lock()
+	defer t.deadline.mu.Unlock()
+	t.borrowed = false
+	var at time.Time
+	if d := t.deadline.at; d != 0 {
+		at = processStart.Add(d)
+	}
+	_ = t.Conn.SetWriteDeadline(at)
+}
+
+// handOut is called when the program gets the connection underneath: what deadline that
+// has is nobody's knowledge any more.
+func (t *tap) handOut() {
+	t.deadline.mu.Lock()
+	defer t.deadline.mu.Unlock()
+	t.bare = true
+	t.noDeadline.Store(false)
 }
 
 // SetDeadline implements net.Conn.
 func (t *tap) SetDeadline(at time.Time) error {
-	return t.deadline.set(at, t.Conn.SetDeadline, t.Conn.SetReadDeadline)
+	t.deadline.mu.Lock()
+	defer t.deadline.mu.Unlock()
+	t.deadline.note(at)
+	if t.borrowed {
+		return t.Conn.SetReadDeadline(at)
+	}
+	err := t.Conn.SetDeadline(at)
+	t.noDeadline.Store(at.IsZero() && err == nil && !t.bare)
+	return err
 }
 
-// SetWriteDeadline implements net.Conn.
+// SetWriteDeadline implements net.Conn. gorilla calls it before each write, mostly with
+// the deadline that there is, none: nothing has to be done then. That is not so after
+// NetConn; of a connection that the program has from elsewhere, such as ConnContext, it is
+// not known what deadline that has been given.
 func (t *tap) SetWriteDeadline(at time.Time) error {
-	return t.deadline.set(at, t.Conn.SetWriteDeadline, func(time.Time) error { return nil })
+	closing := t.closing.Load() // a closed connection says so
+	if at.IsZero() && t.noDeadline.Load() && !closing {
+		return nil
+	}
+	t.deadline.mu.Lock()
+	defer t.deadline.mu.Unlock()
+	same := t.deadline.note(at) && !at.IsZero() && !closing && !t.bare
+	if t.borrowed || same {
+		return nil
+	}
+	err := t.Conn.SetWriteDeadline(at)
+	t.noDeadline.Store(at.IsZero() && err == nil && !t.bare)
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"slices"
 	"syscall"
@@ -140,6 +141,7 @@ func put(t *testing.T, w io.Writer, b []byte) {
 // deadline, nor one that is set while it is written.
 func TestInjectDeadline(t *testing.T) {
 	past, future := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	never := time.Now().Add(math.MaxInt64)
 	for _, test := range []struct {
 		name           string
 		before, during func(tp *tap) error
@@ -148,6 +150,7 @@ func TestInjectDeadline(t *testing.T) {
 		{"none", nil, nil, time.Time{}},
 		{"one that has passed", func(tp *tap) error { return tp.SetWriteDeadline(past) }, nil, past},
 		{"one of both", func(tp *tap) error { return tp.SetDeadline(future) }, nil, future},
+		{"in three hundred years", func(tp *tap) error { return tp.SetWriteDeadline(never) }, nil, processStart.Add(forever)},
 		{"during the write", nil, func(tp *tap) error { return tp.SetWriteDeadline(future) }, future},
 		{"of both, during the write", func(tp *tap) error { return tp.SetDeadline(past) }, func(tp *tap) error { return tp.SetDeadline(future) }, future},
 		{"taken away during the write", func(tp *tap) error { return tp.SetWriteDeadline(past) }, func(tp *tap) error { return tp.SetWriteDeadline(time.Time{}) }, time.Time{}},
@@ -174,7 +177,12 @@ func TestInjectDeadline(t *testing.T) {
 			if err := tp.inject(abcdefgh, time.Minute); err != nil {
 				t.Fatal(err)
 			}
-			if at := conn.write[len(conn.write)-1]; !at.Equal(test.want) {
+			at := conn.write[len(conn.write)-1]
+			if test.want.After(future) {
+				at = at.Truncate(time.Hour)
+				test.want = test.want.Truncate(time.Hour)
+			}
+			if !at.Equal(test.want) {
 				t.Errorf("the deadline is %v, want %v", at, test.want)
 			}
 			if test.name == "of both, during the write" && !slices.ContainsFunc(conn.read, future.Equal) {
@@ -282,5 +290,62 @@ func TestWriteDeadlineAllocations(t *testing.T) {
 		_ = tp.SetDeadline(at)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestSameWriteDeadline: a deadline that is there is not set again, which gorilla asks
+// for before each write; one that is not is.
+func TestSameWriteDeadline(t *testing.T) {
+	conn := &deadlines{scripted: scripted{write: func(b []byte) (int, error) { return len(b), nil }}}
+	tp := tapOver(t, conn)
+	soon := time.Now().Add(time.Hour)
+	for i, step := range []struct {
+		do  func()
+		set int // how often the connection's has been set by then
+	}{
+		{func() { _ = tp.SetWriteDeadline(time.Time{}) }, 1}, // nobody knows what there was
+		{func() { _ = tp.SetWriteDeadline(time.Time{}) }, 1},
+		{func() { _ = tp.SetWriteDeadline(soon) }, 2},
+		{func() { _ = tp.SetWriteDeadline(soon) }, 2},
+		{func() { _ = tp.SetWriteDeadline(soon.Add(1)) }, 3},
+		{func() { _ = tp.SetWriteDeadline(time.Time{}) }, 4},
+		{func() { _ = tp.SetDeadline(soon) }, 5},
+		{func() { _ = tp.SetWriteDeadline(time.Time{}) }, 6},
+		{func() { _ = tp.SetWriteDeadline(time.Time{}) }, 6},
+		{func() { _ = tp.inject(abcdefgh, time.Second) }, 8}, // and given back
+		{func() { _ = tp.SetWriteDeadline(time.Time{}) }, 9},
+		{func() { _ = tp.SetWriteDeadline(time.Time{}) }, 9},
+		{func() { tp.closing.Store(true); _ = tp.SetWriteDeadline(time.Time{}) }, 10}, // it says that it is closed
+	} {
+		if step.do(); len(conn.write) != step.set {
+			t.Errorf("step %d: the deadline has been set %d times, want %d", i, len(conn.write), step.set)
+		}
+	}
+	if !conn.write[len(conn.write)-1].IsZero() {
+		t.Error("there is a deadline")
+	}
+}
+
+// TestBareWriteDeadline: once the program has the connection underneath, it may have
+// given that a deadline of its own, which is replaced as it would be without the tap.
+func TestBareWriteDeadline(t *testing.T) {
+	soon := time.Now().Add(time.Hour)
+	for _, at := range []time.Time{{}, soon} {
+		conn := &deadlines{}
+		tp := tapOver(t, conn)
+		_ = tp.SetWriteDeadline(at)
+		_ = tp.NetConn().SetWriteDeadline(soon.Add(-2 * time.Hour))
+		for range 2 {
+			_ = tp.SetWriteDeadline(at)
+			if now := conn.write[len(conn.write)-1]; !now.Equal(at) {
+				t.Errorf("the deadline is %v, want %v", now, at)
+			}
+			_ = conn.SetWriteDeadline(soon.Add(-time.Hour))
+		}
+		_ = tp.SetDeadline(at)
+		_ = conn.SetWriteDeadline(soon.Add(-time.Hour))
+		if _ = tp.SetWriteDeadline(at); !conn.write[len(conn.write)-1].Equal(at) {
+			t.Errorf("after one of both the deadline is %v, want %v", conn.write[len(conn.write)-1], at)
+		}
 	}
 }

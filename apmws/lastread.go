@@ -34,10 +34,15 @@ func (t *tap) asks() bool {
 }
 
 // park waits a moment for those that write, when the connection is to be closed
-// and the program wants the next message.
+// and the program wants the next message. It does so for a while only: what has been in
+// hand for so long may never end, and the connection is to work until it does.
 func (t *tap) park(r *retirement) {
-	r.readAt.Store(int64(monotonic()))
+	now := monotonic()
+	r.readAt.Store(int64(now))
 	r.nudge()
+	if now-r.began > parkedWithin {
+		return
+	}
 	timer := time.NewTimer(parkedFor)
 	defer timer.Stop()
 	select {
@@ -90,7 +95,7 @@ func (p *frameParser) untilBetween(b []byte) int {
 		q.closing = &payload
 	}
 	for i := range b {
-		q.feed(b[i:i+1], &outbound{dry: true})
+		q.feed(b[i:i+1], &outbound{})
 		if q.between() {
 			return i + 1
 		}

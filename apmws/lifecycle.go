@@ -28,24 +28,27 @@ func (c *Conn) accepted() {
 		return
 	}
 	c.state = open
+	// Before anybody can end it, who would look for it in vain.
+	c.route.counters.opened.Add(1)
+	c.agent.registry.add(c)
 	c.startHeart()
 	held := c.held
 	c.mu.Unlock()
 
-	c.route.counters.opened.Add(1)
-	c.agent.registry.add(c)
 	defer c.arrived()
 	if !held {
 		c.endConnect(OutcomeSuccess)
 	}
 }
 
-// holdConnect is for who runs the connection's whole life: it keeps CONNECT from
-// ending at the 101, and the connection from ending before the Close hook.
-func (c *Conn) holdConnect() {
+// hold is for who runs the connection's whole life: whoever closes the socket, and
+// whenever, CONNECT does not end before releaseConnect, nor the connection before
+// release, which must be called.
+func (c *Conn) hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.held, c.owned = true, true
+	c.held = c.held || c.state == connecting // CONNECT ends once, also when the program has upgraded by itself
+	c.owned = true
 }
 
 // isOwned reports whether an Endpoint runs the connection, or is about to.
@@ -55,19 +58,30 @@ func (c *Conn) isOwned() bool {
 	return c.owned
 }
 
-// releaseConnect ends CONNECT, once, and then the connection when that was
-// closed meanwhile.
+// release lets the connection end, which it does when its socket has been closed.
+func (c *Conn) release() {
+	c.mu.Lock()
+	c.owned = false
+	over := c.closedHeld && !c.held
+	c.mu.Unlock()
+	if over {
+		c.disconnected()
+	}
+}
+
+// releaseConnect ends CONNECT, once.
 func (c *Conn) releaseConnect(outcome Outcome) {
 	c.mu.Lock()
-	held := c.held && c.state == open
+	mine := c.held && c.state == open && !c.releasing
+	c.releasing = c.releasing || mine
 	c.mu.Unlock()
-	if !held {
+	if !mine {
 		return
 	}
 	c.endConnect(outcome)
 	c.mu.Lock()
 	c.held = false
-	over := c.closedHeld
+	over := c.closedHeld && !c.owned
 	c.mu.Unlock()
 	if over {
 		c.disconnected()
@@ -80,7 +94,7 @@ func (c *Conn) releaseConnect(outcome Outcome) {
 func (c *Conn) endConnect(outcome Outcome) {
 	now := time.Now()
 	c.mu.Lock()
-	proto := c.proto
+	proto := c.request.proto
 	c.mu.Unlock()
 	c.endScope()
 
@@ -91,7 +105,7 @@ func (c *Conn) endConnect(outcome Outcome) {
 	}
 	user, own := c.identity()
 	attrs = append(attrs, own...)
-	c.span.Opened(OpenEnd{
+	c.span.Opened(&OpenEnd{
 		Time: now, Accepted: true, Status: http.StatusSwitchingProtocols, Result: "HTTP 1xx",
 		Outcome: outcome, User: user, Attrs: attrs,
 	})
@@ -120,7 +134,7 @@ func (c *Conn) refuse(r refusal) {
 		return
 	}
 	c.state = refused
-	reason := c.reason
+	reason := c.request.reason
 	why := c.end().failure // the application's error, which is no failure of the server
 	c.mu.Unlock()
 	if r.failure != nil {
@@ -153,7 +167,7 @@ func (c *Conn) refuse(r refusal) {
 	if r.failure != nil {
 		r.failure.Attrs = append(c.appendArrival(nil), attrs...)
 	}
-	c.span.Opened(OpenEnd{
+	c.span.Opened(&OpenEnd{
 		Time: now, Status: r.status, Result: result, Outcome: outcome, User: user, Failure: r.failure, Attrs: attrs,
 	})
 	scratch.put(attrs)
@@ -261,7 +275,7 @@ func (c *Conn) disconnected() {
 		}
 		return
 	}
-	if c.held {
+	if c.held || c.owned {
 		c.closedHeld = true
 		c.mu.Unlock()
 		return

@@ -368,7 +368,7 @@ func TestLogMessageLevels(t *testing.T) {
 				_, tx := StartMessage(c.scope, MessageInfo{Name: test.name})
 				tx.End(test.err)
 			}
-			served := func() { _ = loop.observe(Message{Type: TextMessage, Data: []byte(test.name)}) }
+			served := func() { _ = loop.observe(new(buffer), Message{Type: TextMessage, Data: []byte(test.name)}) }
 			for how, run := range map[string]func(){"StartMessage": started, "Serve": served} {
 				run()
 				var got []string

@@ -2,7 +2,6 @@ package apmws
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"runtime/debug"
 	"sync/atomic"
@@ -81,7 +80,7 @@ func StartMessage(ctx context.Context, info MessageInfo) (context.Context, *Tran
 	}
 	remote := c.agent.remoteContext(info.TraceParent, info.TraceState)
 	tx := &Transaction{
-		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, name: name.name},
+		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, message: name},
 		name:  name, typ: info.Type, size: info.Size, raw: raw, remote: remote,
 	}
 	tx.begin(c.choose(name.name, remote))
@@ -260,13 +259,13 @@ func judge(err error) (result string, failure *Failure) {
 // endingOf returns the CloseError or the PanicError in an error, if any.
 func endingOf(err error) (closeErr *CloseError, panicErr *PanicError) {
 	defer func() { _ = recover() }()
-	if !errors.As(err, &panicErr) {
-		errors.As(err, &closeErr)
+	if panicErr = errorAs[*PanicError](err); panicErr == nil {
+		closeErr = errorAs[*CloseError](err)
 	}
 	return closeErr, panicErr
 }
 
 func isTimeout(err error) bool {
 	defer func() { _ = recover() }()
-	return errors.Is(err, context.DeadlineExceeded)
+	return errorIs(err, context.DeadlineExceeded)
 }

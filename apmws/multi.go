@@ -298,7 +298,7 @@ func (m *member) call(ctx context.Context, what string, f func(context.Context) 
 	return f(ctx)
 }
 
-func (m *multi) StartConn(ctx context.Context, shard int, start ConnStart) (context.Context, *multiConn) {
+func (m *multi) StartConn(ctx context.Context, shard int, start *ConnStart) (context.Context, *multiConn) {
 	if m.empty() {
 		return ctx, nil
 	}
@@ -347,10 +347,10 @@ func (m *member) startBroadcast(ctx context.Context, call *atomic.Int64, b Broad
 	}
 }
 
-func (m *member) startConn(ctx context.Context, call *atomic.Int64, start ConnStart) (derived context.Context, span ConnSpan) {
+func (m *member) startConn(ctx context.Context, call *atomic.Int64, start *ConnStart) (derived context.Context, span ConnSpan) {
 	derived = ctx
 	defer m.leave(call)
-	c, s := m.exporter.StartConn(ctx, start)
+	c, s := m.exporter.StartConn(ctx, *start)
 	if c != nil {
 		derived = c
 	}

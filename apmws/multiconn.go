@@ -27,7 +27,7 @@ func (x *memberConn) enter(shard int) (call *atomic.Int64) {
 	return x.member.enter(shard)
 }
 
-func (c *multiConn) Opened(end OpenEnd) {
+func (c *multiConn) Opened(end *OpenEnd) {
 	if c == nil {
 		return
 	}
@@ -39,9 +39,9 @@ func (c *multiConn) Opened(end OpenEnd) {
 	}
 }
 
-func (x *memberConn) opened(call *atomic.Int64, end OpenEnd) {
+func (x *memberConn) opened(call *atomic.Int64, end *OpenEnd) {
 	defer x.member.leave(call)
-	x.span.Opened(end)
+	x.span.Opened(*end)
 }
 
 func (c *multiConn) End(end ConnEnd) {

@@ -100,7 +100,11 @@ func (n *messageNames) add(names []string) {
 	}
 }
 
-func (n *messageNames) lookup(name []byte) *messageName {
+// lookup returns the name of a message; likely, which may be nil, is tried first.
+func (n *messageNames) lookup(name []byte, likely *messageName) *messageName {
+	if likely != nil && likely.name == string(name) {
+		return likely
+	}
 	if known := n.registered[string(name)]; known != nil {
 		return known
 	}
@@ -114,24 +118,33 @@ func (n *messageNames) lookupString(name string) *messageName {
 	return n.other
 }
 
-// nameOf names a message among the registered names; raw is its unregistered
+// nameOf names a message among the registered names.
+func (c *Conn) nameOf(m Message, names *messageNames) (name *messageName) {
+	if c.route.messages.Name == nil {
+		return names.other
+	}
+	// What comes back from a NameFunc may be the application's memory, the payload's
+	// even: only the buffer that was handed out goes back to the pool.
+	scratch := getNameBuffer()
+	name, _ = c.nameIn(scratch.buf[:0], m, names, nil)
+	scratch.put()
+	return name
+}
+
+// nameIn is nameOf with a buffer for the name, and a likely one. raw is the unregistered
 // name, when that is to be kept.
-func (c *Conn) nameOf(m Message, names *messageNames) (name *messageName, raw string) {
+func (c *Conn) nameIn(buf []byte, m Message, names *messageNames, likely *messageName) (name *messageName, raw string) {
 	opts := &c.route.messages
 	name = names.other
 	if opts.Name == nil {
 		return name, ""
 	}
 	defer c.agent.containCallback()
-	scratch := getNameBuffer()
-	// What comes back may be the application's memory, the payload's even: only
-	// the buffer that was handed out goes back to the pool.
-	given := opts.Name(scratch.buf[:0], m.Type, m.Data)
-	name = names.lookup(given)
+	given := opts.Name(buf, m.Type, m.Data)
+	name = names.lookup(given, likely)
 	if name == names.other && opts.RecordRawNames {
 		raw = cutRunes(sanitize(string(given[:min(len(given), 4*maxRawName)]), 4*maxRawName), maxRawName)
 	}
-	scratch.put()
 	return name, raw
 }
 

@@ -11,9 +11,10 @@ import (
 // results and times, nothing of the content. What repeats is one moment with a
 // count, so that few moments go far back.
 type recent struct {
-	mu      sync.Mutex
-	moments [maxMoments]moment // a ring
-	n       int                // that there have been
+	mu     sync.Mutex
+	n      int                    // moments that there have been
+	last   moment                 // beside mu: most messages touch nothing else
+	before [maxMoments - 1]moment // a ring
 }
 
 const maxMoments = 8
@@ -62,14 +63,24 @@ func (c *Conn) happenedAt(now time.Duration, kind momentKind, name string, d tim
 	took := uint32(min(d/time.Microsecond, 1<<32-1))
 
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	last := &r.moments[(r.n+maxMoments-1)%maxMoments]
+	last := &r.last
 	if r.n == 0 || last.kind != kind || last.name != name {
-		last = &r.moments[r.n%maxMoments]
+		if r.n > 0 {
+			r.before[(r.n-1)%len(r.before)] = *last
+		}
 		*last = moment{kind: kind, name: name}
 		r.n++
 	}
 	last.at, last.count, last.longest = at, last.count+1, max(last.longest, took)
+	r.mu.Unlock()
+}
+
+// at returns moment i, which is one of the last maxMoments.
+func (r *recent) at(i int) *moment {
+	if i == r.n-1 {
+		return &r.last
+	}
+	return &r.before[i%len(r.before)]
 }
 
 // past describes what has happened, the newest first.
@@ -80,7 +91,7 @@ func (c *Conn) past() string {
 		r.mu.Lock()
 		now = time.Since(c.start).Truncate(time.Millisecond) // as the moments are
 		for i := r.n - 1; i >= 0 && i >= r.n-maxMoments && b.Len() < maxPast; i-- {
-			m := &r.moments[i%maxMoments]
+			m := r.at(i)
 			m.describe(&b)
 			b.WriteString(", " + roughly(max(0, now-time.Duration(m.at)*time.Millisecond)) + " ago; ")
 		}

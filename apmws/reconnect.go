@@ -111,7 +111,7 @@ func (r *dialRun) over(ctx context.Context) error {
 // more with other credentials is, once.
 func (r *dialRun) hopeless(back setback) bool {
 	switch {
-	case errors.Is(back.err, errDialURL), back.code == websocket.ClosePolicyViolation, back.code == closeForbidden:
+	case errorIs(back.err, errDialURL), back.code == websocket.ClosePolicyViolation, back.code == closeForbidden:
 		return true
 	case back.status == http.StatusUnauthorized, back.status == http.StatusForbidden, back.code == closeUnauthenticated:
 		again := !r.renewed && (r.dialer.opts.Token != nil || r.dialer.opts.Header != nil)
@@ -144,21 +144,14 @@ func (r *dialRun) attend(ctx, attempts context.Context, conn *dialled) (back set
 			continue
 		}
 		next, back := d.attempt(ctx, attempts)
-		switch {
-		case next != nil:
-			old := conn
-			conn = next
-			r.replace(old, next)
-			renewal.Reset(r.renewIn(conn))
-		case ctx.Err() == nil && r.hopeless(back):
-			// Of this the caller shall learn, and not of the end of what was open.
-			conn.leave(websocket.CloseNormalClosure)
-			r.ended(conn)
-			r.renewed = true
-			return back
-		default:
+		if next == nil { // what is open works, whatever the server has said of the new one
 			renewal.Reset(r.pace.next(back.retryAfter))
+			continue
 		}
+		old := conn
+		conn = next
+		r.replace(old, next)
+		renewal.Reset(r.renewIn(conn))
 	}
 }
 

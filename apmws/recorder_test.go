@@ -19,9 +19,11 @@ import (
 type recorder struct {
 	mu     sync.Mutex
 	events []event
+	counts map[string]int // by kind
 	nextID byte
 	spans  byte
-	// changed is closed and replaced with every event.
+	// changed is closed with the next event; nil: nobody waits for one. A call must
+	// not take long: an exporter whose calls last is given up.
 	changed chan struct{}
 }
 
@@ -54,7 +56,7 @@ type vendorTx struct {
 	ended bool
 }
 
-func newRecorder() *recorder { return &recorder{changed: make(chan struct{})} }
+func newRecorder() *recorder { return &recorder{counts: make(map[string]int)} }
 
 func attrMap(attrs []slog.Attr) map[string]any {
 	m := make(map[string]any, len(attrs))
@@ -68,8 +70,22 @@ func (r *recorder) add(e event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.events = append(r.events, e)
-	close(r.changed)
-	r.changed = make(chan struct{})
+	r.counts[e.kind]++
+	if r.changed != nil {
+		close(r.changed)
+		r.changed = nil
+	}
+}
+
+// next returns how many events of a kind there are, and what is closed with the next
+// event of any.
+func (r *recorder) next(kind string) (n int, changed <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.changed == nil {
+		r.changed = make(chan struct{})
+	}
+	return r.counts[kind], r.changed
 }
 
 func (r *recorder) all(kind string) []event {
@@ -84,27 +100,26 @@ func (r *recorder) all(kind string) []event {
 	return found
 }
 
-// wait returns the events of a kind once there are n.
+// wait returns the events of a kind once there are n. It gives up when there has been
+// no further one for a while.
 func (r *recorder) wait(t testing.TB, kind string, n int) []event {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	last, deadline := -1, time.NewTimer(patience)
+	defer deadline.Stop()
 	for {
-		r.mu.Lock()
-		changed := r.changed
-		r.mu.Unlock()
-		if found := r.all(kind); len(found) >= n {
-			return found
+		there, changed := r.next(kind)
+		if there >= n {
+			return r.all(kind)
+		}
+		if there > last {
+			last = there
+			deadline.Reset(patience)
 		}
 		select {
 		case <-changed:
-		case <-deadline:
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			var kinds []string
-			for _, e := range r.events {
-				kinds = append(kinds, e.kind+" "+e.name)
-			}
-			t.Fatalf("waited for %d %q events; there are %v", n, kind, kinds)
+		case <-deadline.C:
+			all := r.kinds()
+			t.Fatalf("waited for %d %q events; there are %d, and the last of all are %v", n, kind, there, all[max(0, len(all)-50):])
 		}
 	}
 }

@@ -47,15 +47,14 @@ func refusalStatus(status int) int {
 // error's own methods may panic.
 func refusalOf(err error) (refusal *RefusalError) {
 	defer func() { _ = recover() }()
-	errors.As(err, &refusal)
-	return refusal
+	return errorAs[*RefusalError](err)
 }
 
 // refuse answers a handshake that a hook has refused, with that status unless the
 // error has its own.
 func (e *endpoint) refuse(w http.ResponseWriter, r *http.Request, c *Conn, err error, status int) {
 	if _, panicked := endingOf(err); panicked != nil {
-		if errors.Is(panicked.Unwrap(), http.ErrAbortHandler) {
+		if errorIs(panicked.Unwrap(), http.ErrAbortHandler) {
 			panic(http.ErrAbortHandler)
 		}
 		c.failed(CausePanic, panicFailure(panicked.Value, panicked.Stack))
@@ -89,8 +88,8 @@ func (e *endpoint) upgradeRefused(w http.ResponseWriter, r *http.Request, status
 func (c *Conn) refusalReason(asked refusal) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.reason != "" {
-		return c.reason
+	if c.state == connecting && c.request.reason != "" {
+		return c.request.reason
 	}
 	return asked.reason()
 }

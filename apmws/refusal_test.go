@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gorilla/websocket"
@@ -175,13 +176,12 @@ func TestEndpointRefuses(t *testing.T) {
 			if lines[1]["event.action"] != "websocket-refused" || lines[1]["event.reason"] != test.reason || !strings.Contains(text, test.logged) {
 				t.Errorf("logged %v", lines[1])
 			}
-			for _, span := range rec.all("span") {
-				if span.name == "authenticate" && test.authenticate == nil {
-					t.Error("a span for a hook that is not there")
-				}
+			hooks := 0
+			if test.authenticate != nil {
+				hooks = 1
 			}
-			if got, want := len(rec.all("span-end")), len(rec.all("span")); got != want || got == 0 {
-				t.Errorf("%d of %d spans ended", got, want)
+			if started, ended := rec.all("span"), rec.all("span-end"); len(started) != hooks || len(ended) != hooks {
+				t.Errorf("%d spans for %d hooks, %d ended", len(started), hooks, len(ended))
 			}
 		})
 	}
@@ -329,8 +329,47 @@ func TestCheckOriginPanics(t *testing.T) {
 	if e := rec.wait(t, "opened", 1)[0]; e.failure == nil || e.failure.Panic != "boom" {
 		t.Errorf("recorded %+v", e)
 	}
-	if ends := rec.all("span-end"); len(ends) != 1 || ends[0].name != "upgrade" || ends[0].outcome != OutcomeFailure {
-		t.Errorf("spans ended: %+v", ends)
+	if started, ended := rec.all("span"), rec.all("span-end"); len(started) != len(ended) {
+		t.Errorf("spans started: %+v, ended: %+v", started, ended)
+	}
+}
+
+// TestRefusedBeforeTheHooks: what gorilla refuses, a page of another site above all,
+// makes no hook work. CheckOrigin is asked once.
+func TestRefusedBeforeTheHooks(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*http.Request)
+		status int
+		asked  int64
+	}{
+		"another origin": {func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403, 1},
+		"a bad key":      {func(r *http.Request) { r.Header.Set("Sec-Websocket-Key", "short") }, 400, 1},
+		"a bad version":  {func(r *http.Request) { r.Header.Set("Sec-Websocket-Version", "8") }, 400, 0},
+		"a good one":     {func(*http.Request) {}, 101, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked, worked atomic.Int64
+			opts := EndpointOptions{
+				Authenticate:  func(ctx context.Context, _ *http.Request) (context.Context, error) { worked.Add(1); return ctx, nil },
+				BeforeUpgrade: func(http.ResponseWriter, *http.Request) error { worked.Add(1); return nil },
+				Message:       neverMessage(t),
+			}
+			opts.Upgrader.CheckOrigin = func(r *http.Request) bool {
+				asked.Add(1)
+				if FromContext(r.Context()) == nil {
+					t.Error("CheckOrigin's request is of no connection")
+				}
+				return r.Header.Get("Origin") != "https://evil.example"
+			}
+			resp, _ := handshakeWith(t, serveWS(t, New(Options{}).Endpoint("/ws", opts)), test.change)
+			hooks := int64(0)
+			if test.status == 101 {
+				hooks = 2
+			}
+			if resp.StatusCode != test.status || worked.Load() != hooks || asked.Load() != test.asked {
+				t.Errorf("answered with %d, %d hooks called, CheckOrigin asked %d times", resp.StatusCode, worked.Load(), asked.Load())
+			}
+		})
 	}
 }
 

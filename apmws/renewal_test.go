@@ -173,33 +173,52 @@ func TestRenewHook(t *testing.T) {
 	}
 }
 
-// TestRenewalGivesUp: a server that refuses the new token is told of, and the old
-// connection is closed.
-func TestRenewalGivesUp(t *testing.T) {
+// TestRenewalIsRefused: a server that refuses the new token does not cost the connection
+// that is open. When that ends, Run gives up as ever; it may be called again.
+func TestRenewalIsRefused(t *testing.T) {
 	server, client := newObserved(MessageOptions{}), newObserved(MessageOptions{})
-	var handshakes atomic.Int64
+	var refusing, refused atomic.Int64
 	srv := httptest.NewServer(server.agent.Endpoint("/feed", EndpointOptions{
 		Authenticate: func(ctx context.Context, _ *http.Request) (context.Context, error) {
-			if handshakes.Add(1) > 1 {
-				return ctx, Refuse(http.StatusForbidden, "")
+			if status := refusing.Load(); status != 0 {
+				refused.Add(1)
+				return ctx, Refuse(int(status), "")
 			}
 			return ctx, nil
 		},
-		Message: func(context.Context, Message) error { return nil },
+		Message: func(_ context.Context, m Message) error { return Close(4401, string(m.Data)) },
 	}))
 	defer srv.Close()
-	err := client.agent.Dialer("feed", wsURL(srv), soon(DialerOptions{
+	states := &states{}
+	d := client.agent.Dialer("feed", wsURL(srv), soon(DialerOptions{
 		Token: func(context.Context) (string, time.Time, error) {
 			return "t", time.Now().Add(20 * time.Millisecond), nil
 		},
-	})).Run(t.Context())
-	var gaveUp *GaveUpError
-	var refused *RefusalError
-	if !errors.As(err, &gaveUp) || !errors.As(err, &refused) || refused.Status != 403 || handshakes.Load() != 3 {
-		t.Errorf("%v after %d handshakes", err, handshakes.Load())
-	}
-	if e := client.rec.wait(t, "disconnect", 1)[0]; e.result != "normal" || len(client.agent.Connections()) != 0 {
-		t.Errorf("%+v", e)
+		State: states.note,
+	}))
+	for i, status := range []int64{401, 403} {
+		refusing.Store(0)
+		before, opened := refused.Load(), len(states.of(DialOpen))
+		ran := make(chan error, 1)
+		go func() { ran <- d.Run(t.Context()) }()
+		eventually(t, "it is renewed", func() bool { return len(states.of(DialOpen)) > opened+1 })
+		refusing.Store(status)
+		eventually(t, "it is refused again and again", func() bool { return refused.Load() > before+4 })
+		conn, err := d.Conn()
+		if err != nil {
+			t.Fatalf("%d: the connection is given up: %v", status, err)
+		}
+		if err := conn.Write(t.Context(), TextMessage, []byte("end")); err != nil {
+			t.Errorf("%d: the connection does not work: %v", status, err)
+		}
+		var gaveUp *GaveUpError
+		var refusal *RefusalError
+		if err := receive(t, ran); !errors.As(err, &gaveUp) || !errors.As(err, &refusal) || refusal.Status != int(status) {
+			t.Errorf("%d: %v", status, err)
+		}
+		if n := len(states.of(DialGaveUp)); n != i+1 || len(client.agent.Connections()) != 0 {
+			t.Errorf("%d: gave up %d times, %d connections", status, n, len(client.agent.Connections()))
+		}
 	}
 }
 

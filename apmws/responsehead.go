@@ -114,8 +114,27 @@ func (h *responseHead) note(line []byte) {
 // is called once, at the end of the head of a 101.
 func (h *responseHead) appendAdded(out []byte) []byte {
 	if h.sentCookies != nil {
-		h.sentCookies(append(h.cookies, cookiePairs(h.add[setCookie])...))
+		h.tellCookies()
 	}
+	if len(h.add) == 0 {
+		return out
+	}
+	return h.appendLines(out)
+}
+
+// tellCookies says which cookies the head has.
+//
+//go:noinline
+func (h *responseHead) tellCookies() {
+	if set := h.add[setCookie]; len(h.cookies)+len(set) > 0 {
+		h.sentCookies(append(h.cookies, cookiePairs(set)...))
+	}
+}
+
+// appendLines is apart, since it needs much of the stack, see handler.watch.
+//
+//go:noinline
+func (h *responseHead) appendLines(out []byte) []byte {
 	for _, name := range slices.Sorted(maps.Keys(h.add)) {
 		for _, value := range h.add[name] {
 			line := headerLine(name, value)

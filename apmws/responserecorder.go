@@ -20,6 +20,7 @@ type responseRecorder struct {
 	sent     bool                     // the answer, or its beginning, has left net/http's buffers
 	hijacked bool
 	tried    bool // to hijack
+	returned bool // the handler has
 }
 
 // asWriter returns a ResponseWriter that has the optional methods of the one
@@ -203,6 +204,14 @@ func (w *responseRecorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.hijacked = true
+	return w.tap(netConn, brw), brw, nil
+}
+
+// tap begins to follow the hijacked connection. It is apart from hijack for its needs of
+// the stack, see handler.watch.
+//
+//go:noinline
+func (w *responseRecorder) tap(netConn net.Conn, brw *bufio.ReadWriter) net.Conn {
 	c := w.conn
 	t := &tap{Conn: netConn, conn: c, in: frameParser{fromPeer: true}}
 	c.tappedBy(t)
@@ -221,12 +230,14 @@ func (w *responseRecorder) hijack() (net.Conn, *bufio.ReadWriter, error) {
 		// net/http has written the head, with every header that was set.
 		c.setSubprotocol(w.Header().Get("Sec-Websocket-Protocol"))
 		w.sentCookies(cookiePairs(w.Header()[setCookie]))
+		t.enter() // as in a write: the connection does not end before CONNECT
 		t.open()
 		c.answered(w.status)
+		t.leave()
 	} else {
 		t.head = &responseHead{add: c.agent.headersToAdd(w.Header()), sentCookies: w.sentCookies}
 	}
-	return observed, brw, nil
+	return observed
 }
 
 // sentCookies notes the cookies of a 101.
@@ -285,7 +296,9 @@ func (c *Conn) setSubprotocol(name string) {
 	}
 	name = c.agent.subprotocols.lookupString(name)
 	c.mu.Lock()
-	c.proto = name
+	if c.state == connecting {
+		c.request.proto = name
+	}
 	c.mu.Unlock()
 }
 

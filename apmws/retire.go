@@ -55,6 +55,8 @@ const (
 	// write, so that it does not take the next one under their very eyes; it must not
 	// miss pongs for long.
 	parkedFor = time.Second
+	// parkedWithin is how long it does so altogether.
+	parkedWithin = 30 * time.Second
 	// lastWord bounds the writing of the close frame of a connection that is cut off.
 	lastWord = 100 * time.Millisecond
 )
@@ -144,6 +146,7 @@ func (c *Conn) runRetirement(r *retirement) {
 	}
 	if t.closing.Load() {
 		r.end()
+		return
 	}
 	if !t.step(r, func() bool { return t.decide(r) }) {
 		return
@@ -187,8 +190,8 @@ func (t *tap) step(r *retirement, do func() bool) bool {
 		case <-r.nudged:
 		case <-look.C:
 			t.giveUpReader(r)
-			if now := t.writes.Load(); now != writes || now%2 == 0 {
-				writes, since = now, monotonic()
+			if n := t.writes.Load(); n != writes || n%2 == 0 {
+				writes, since = n, monotonic()
 			} else if monotonic()-since >= stuckGrace {
 				t.abandonFor(r.cause)
 			}
@@ -275,12 +278,12 @@ func (t *tap) sayGoodbye(r *retirement) (said bool) {
 // lastFrame writes the close frame, unless there has been one, and nothing is written
 // any more. It reports false when that has failed. writeMu is held.
 func (t *tap) lastFrame(code int, reason string, cause CloseCause, limit time.Duration) bool {
-	if t.goodbye || !t.conn.plan(cause) {
+	if t.goodbye || !t.conn.plan(cause) && !t.mute { // of a muted program, the answer to the peer's close frame is not written
 		return true
 	}
 	t.mute = true
-	t.deadline.borrow(t.Conn, limit)
-	defer t.deadline.giveBack(t.Conn)
+	t.borrowDeadline(limit)
+	defer t.giveDeadlineBack()
 	_, err := t.writeFrames(closeFrame(code, reason, !t.in.fromPeer))
 	return err == nil
 }
@@ -322,19 +325,26 @@ func muted(b []byte) (int, error) {
 
 // closeFor closes the socket. Where nothing tells more, cause is why.
 func (t *tap) closeFor(cause CloseCause) {
-	t.conn.ended(ending{how: endedByPlan, planned: cause})
-	t.hangUp()
+	t.planned(cause)
+	_ = t.Close() // it is given up
 }
 
 // abandonFor is closeFor for a peer that takes nothing any more.
 func (t *tap) abandonFor(cause CloseCause) {
-	t.conn.ended(ending{how: endedByPlan, planned: cause})
+	t.planned(cause)
 	t.abandon()
 }
 
-// cut closes the connection at once, in the middle of whatever is under way. A peer
-// that can be told without waiting is told.
-func (c *Conn) cut(code int, reason string, cause CloseCause) {
+// planned notes why the socket is about to be closed, unless it has been.
+func (t *tap) planned(cause CloseCause) {
+	if !t.closing.Load() {
+		t.conn.ended(ending{how: endedByPlan, planned: cause})
+	}
+}
+
+// cut closes the socket at once, in the middle of whatever is under way. A peer that
+// can be told without waiting is told, with 1001.
+func (c *Conn) cut(reason string, cause CloseCause) {
 	t := c.tapped()
 	if t == nil {
 		return
@@ -343,13 +353,13 @@ func (c *Conn) cut(code int, reason string, cause CloseCause) {
 	defer t.leave()
 	told := false
 	if t.writeMu.TryLock() {
-		if t.framed.Load() && t.head == nil && t.out.between() && !t.mute && writable(t.Conn) {
+		if !t.closing.Load() && t.framed.Load() && t.head == nil && t.out.between() && !t.mute && writable(t.Conn) {
 			t.hand.Store(handOff)
-			told = t.lastFrame(code, reason, cause, lastWord)
+			told = t.lastFrame(websocket.CloseGoingAway, reason, cause, lastWord)
 		}
 		t.writeMu.Unlock()
 	}
-	c.ended(ending{how: endedByPlan, planned: cause})
+	t.planned(cause)
 	if !told {
 		t.cutTLS()
 	}

@@ -66,7 +66,7 @@ func TestWriteWithExpiredContext(t *testing.T) {
 		return nil
 	})
 	send(t, conn, "go")
-	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	if _, b, err := conn.ReadMessage(); err != nil || string(b) != "next" {
 		t.Errorf("%q %v", b, err)
 	}
@@ -230,11 +230,7 @@ func TestHiddenHijackerIsLogged(t *testing.T) {
 		echo.ServeHTTP(hides{w}, r)
 	})))
 	_, _, _ = websocket.DefaultDialer.Dial(url, nil)
-	for deadline := time.Now().Add(3 * time.Second); !strings.Contains(out.String(), "refused"); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("no line")
-		}
-	}
+	eventually(t, "a line", func() bool { return strings.Contains(out.String(), "refused") })
 	if !strings.Contains(out.String(), "ijack") {
 		t.Errorf("nothing says why: %s", out.String())
 	}
@@ -264,11 +260,7 @@ func TestLongErrorText(t *testing.T) {
 		return errors.New("unknown room " + string(m.Data))
 	})
 	send(t, conn, strings.Repeat("A", 1<<20))
-	for deadline := time.Now().Add(3 * time.Second); !strings.Contains(out.String(), "websocket message"); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("no line")
-		}
-	}
+	eventually(t, "a line", func() bool { return strings.Contains(out.String(), "websocket message") })
 	conn.Close()
 	if err := <-result; err == nil {
 		t.Error("Serve returned no error")

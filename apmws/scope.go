@@ -20,14 +20,16 @@ type (
 type scope struct {
 	context.Context // what remains; also the deadline and the cancellation
 
-	conn  *Conn
-	event string     // of log lines
-	ids   identified // of log lines; nil: none
-	name  string     // of the message, if any
+	conn    *Conn
+	event   string       // of log lines
+	ids     identified   // of log lines; nil: none
+	message *messageName // nil: it is of none
 
 	root   *scope // of a span: the message or CONNECT; else nil
 	live   atomic.Pointer[liveScope]
 	logger atomic.Pointer[zerolog.Logger]
+
+	unbounded bool // it is known to have no deadline, which the whole chain is asked for else
 }
 
 // liveScope is what ends with the transaction or span.
@@ -39,12 +41,13 @@ type liveScope struct {
 
 // Value implements context.Context.
 func (s *scope) Value(key any) any {
-	switch key {
-	case connKey{}:
+	switch key.(type) {
+	case connKey:
 		return s.conn
-	case scopeKey{}:
+	case scopeKey:
 		return s
-	case loggerKey:
+	}
+	if key == loggerKey {
 		return s.loggerValue()
 	}
 	if live := s.current(); live != nil {
@@ -74,6 +77,9 @@ func (s *scope) open() *scope {
 
 // scopeOf returns the innermost scope of ctx, or nil.
 func scopeOf(ctx context.Context) *scope {
+	if s, ok := ctx.(*scope); ok {
+		return s // mostly
+	}
 	s, _ := ctx.Value(scopeKey{}).(*scope)
 	return s
 }
@@ -130,8 +136,8 @@ func (idHook) Run(e *zerolog.Event, _ zerolog.Level, _ string) {
 		return
 	}
 	s.conn.logIdentity(e, s.event, s.ids)
-	if s.name != "" {
-		e.Str("labels.websocket_message_name", s.name)
+	if s.message != nil {
+		e.Str("labels.websocket_message_name", s.message.name)
 	}
 	e.Ctx(context.WithValue(ctx, identifiedKey{}, true))
 }

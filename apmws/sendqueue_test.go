@@ -29,6 +29,12 @@ type queueServer struct {
 func serveQueue(t testing.TB, opts EndpointOptions) *queueServer {
 	t.Helper()
 	s := &queueServer{rec: newRecorder(), conns: make(chan *Conn, 64)}
+	if opts.WriteTimeout == 0 {
+		opts.WriteTimeout = -1 // else who does not read yet is given up on a machine that is busy
+	}
+	if opts.Heartbeat.Interval == 0 {
+		opts.Heartbeat.Interval = -1 // likewise
+	}
 	s.agent = New(Options{Exporters: []Exporter{s.rec}, Messages: testMessages})
 	opts.Connect = func(ctx context.Context, conn *Conn) (context.Context, error) {
 		s.conns <- conn
@@ -66,7 +72,7 @@ func numbered(n, size int) []byte {
 // connection ends.
 func numbers(t testing.TB, conn *websocket.Conn, last int) (got []int, err error) {
 	t.Helper()
-	_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	for {
 		_, data, err := conn.ReadMessage()
 		if err != nil {

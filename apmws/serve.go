@@ -54,13 +54,18 @@ func Serve(ctx context.Context, conn *websocket.Conn, handle func(ctx context.Co
 	return err
 }
 
-// buffers hold messages while they are handled; an idle connection has none.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// buffer holds a message while it is handled; an idle connection has none.
+type buffer struct {
+	bytes.Buffer
+	name [64]byte // of the message
+}
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 // maxPooled bounds the buffers that are kept for later messages.
 const maxPooled = 256 << 10 // bytes
 
-func putBuffer(b *bytes.Buffer) {
+func putBuffer(b *buffer) {
 	if b.Cap() <= maxPooled {
 		b.Reset()
 		buffers.Put(b)
@@ -82,7 +87,7 @@ func (c *Conn) serve(mine *servedConn) (end func()) {
 	if c == nil {
 		return func() {}
 	}
-	mine.turn, mine.observed = newTurn(), c
+	mine.observed = c
 	c.serving.Store(mine)
 	return func() {
 		c.serving.CompareAndSwap(mine, nil)
@@ -112,9 +117,9 @@ func (l *loop) run() error {
 		if retires {
 			continue // NextReader skips the rest
 		}
-		buf := buffers.Get().(*bytes.Buffer)
+		buf := buffers.Get().(*buffer)
 		if err = l.read(buf, r); err == nil {
-			err = l.message(Message{Type: MessageType(typ), Data: buf.Bytes()})
+			err = l.message(buf, Message{Type: MessageType(typ), Data: buf.Bytes()})
 		}
 		putBuffer(buf)
 		if err != nil {
@@ -125,7 +130,7 @@ func (l *loop) run() error {
 
 // read reads a message. gorilla's own limit is of what comes over the wire, which
 // says little of a compressed message.
-func (l *loop) read(buf *bytes.Buffer, r io.Reader) error {
+func (l *loop) read(buf *buffer, r io.Reader) error {
 	if l.limit == 0 {
 		_, err := buf.ReadFrom(r)
 		return err
@@ -142,8 +147,8 @@ func (l *loop) read(buf *bytes.Buffer, r io.Reader) error {
 }
 
 // message handles one message. It returns the error that ends the loop.
-func (l *loop) message(m Message) error {
-	err := l.observe(m)
+func (l *loop) message(buf *buffer, m Message) error {
+	err := l.observe(buf, m)
 	if err == nil {
 		return nil
 	}
@@ -162,7 +167,7 @@ func (l *loop) giveUp(err error, closeErr *CloseError, panicErr *PanicError) {
 		l.observed.failed(CausePanic, panicFailure(panicErr.Value, panicErr.Stack))
 		l.close(websocket.CloseInternalServerErr, "")
 	default:
-		if closeErr.Code == websocket.CloseInternalServerErr {
+		if closeErr.Code == websocket.CloseInternalServerErr && !l.observed.lost() { // else that is why
 			l.observed.failed(CauseHandlerError, newFailure(err))
 		}
 		l.observed.flushBriefly() // what the handler has sent before
@@ -181,13 +186,13 @@ func (c *Conn) raiseAgain(err error) {
 var errGoexit = errors.New("apmws: a handler called runtime.Goexit")
 
 // observe handles one message as a transaction.
-func (l *loop) observe(m Message) error {
+func (l *loop) observe(buf *buffer, m Message) error {
 	c := l.observed
 	if c == nil {
 		return protect(l.ctx, m, l.handle)
 	}
 	var u unrecorded
-	u.name, u.raw = c.nameOf(m, &c.route.names)
+	u.name, u.raw = c.nameIn(buf.name[:0], m, &c.route.names, l.likely())
 	if d := c.decide(m, &u); d.record {
 		return l.observeRecorded(m, &u, d)
 	}
@@ -234,13 +239,17 @@ type unrecorded struct {
 
 // observeUnrecorded handles a message that no exporter records yet, without the
 // cost of a Transaction.
-func (l *loop) observeUnrecorded(m Message, u *unrecorded) error {
-	s := l.plainScope(u.name.name)
-	err := errGoexit
+func (l *loop) observeUnrecorded(m Message, u *unrecorded) (err error) {
+	s := l.plainScope(u.name)
+	err = errGoexit
 	begin := monotonic()
-	defer func() { l.conclude(m, u, begin, err) }()
-	err = protect(s, m, l.handle)
-	return err
+	defer func() {
+		if p := recover(); p != nil {
+			err = &PanicError{Value: p, Stack: debug.Stack()}
+		}
+		l.conclude(m, u, begin, err)
+	}()
+	return l.handle(s, m)
 }
 
 // conclude counts and logs a message that has been handled unrecorded, and
@@ -266,7 +275,7 @@ func (l *loop) conclude(m Message, u *unrecorded, begin time.Duration, err error
 
 func (c *Conn) newTransaction(ctx context.Context, m Message, name *messageName, raw string) *Transaction {
 	return &Transaction{
-		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, name: name.name},
+		scope: scope{Context: ctx, conn: c, event: semconv.EventMessage, message: name},
 		name:  name, typ: m.Type, size: len(m.Data), raw: raw,
 	}
 }
@@ -278,19 +287,29 @@ const maxPlain = 8
 // between messages of a name is only for loggers: where there is one, each message
 // has a context of its own, since a goroutine that the handler leaves behind may go
 // on logging with it.
-func (l *loop) plainScope(name string) *scope {
+func (l *loop) plainScope(name *messageName) *scope {
 	for _, s := range l.plain {
-		if s.name == name {
+		if s.message == name {
 			return s
 		}
 	}
 	c := l.observed
-	s := &scope{Context: l.ctx, conn: c, event: semconv.EventMessage, name: name}
+	_, bounded := l.ctx.Deadline()
+	s := &scope{Context: l.ctx, conn: c, event: semconv.EventMessage, message: name, unbounded: !bounded}
 	// In this order: where there is a logger, the context would make one of it.
 	if len(l.plain) < maxPlain && c.agent.logger == nil && c.scope.Context.Value(loggerKey) == nil && l.ctx.Value(loggerKey) == nil {
 		l.plain = append(l.plain, s)
 	}
 	return s
+}
+
+// likely returns what the next message may be called: many connections have messages
+// of one name. It may be nil.
+func (l *loop) likely() *messageName {
+	if len(l.plain) == 0 {
+		return nil
+	}
+	return l.plain[0].message
 }
 
 // protect turns a panic of the handler into a *PanicError.

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
-
-	"github.com/gorilla/websocket"
 )
 
 // Drain says how Agent.Shutdown closes the open connections. The zero value works.
@@ -32,10 +30,11 @@ const (
 	defaultRetryAfter = 5 * time.Second
 	goingAwayReason   = "going away" // that clients know
 
-	// maxReserve bounds the part of a deadline that is left to the exporters, of
-	// which a fifth is.
+	// maxReserve bounds what the exporters get of the time. A fifth of that is left to
+	// them.
 	maxReserve = 5 * time.Second
-	// reportGrace is what they get when there is no time left.
+	// reportGrace is what they get when there is no time left. The connections that are
+	// cut off have as long, at most, to end.
 	reportGrace = time.Second
 	// maxCutters bounds the goroutines that cut connections off.
 	maxCutters = 256
@@ -75,11 +74,13 @@ type drain struct {
 // so do Stats, and Draining, for a readiness probe.
 //
 // The exporters keep a fifth of the time until ctx's deadline for themselves, at most 5
-// seconds. What is open when the rest is over, or when ctx is cancelled, as a second
-// signal should do, is closed at once, whatever is in hand, and the error that is
-// returned wraps that of ctx. When ctx is over by then, the exporters get 1 second all
-// the same, to report these ends. A context without a deadline waits for the last
-// message in hand.
+// seconds, and have no more than those 5 in any case: a back end that is away does not
+// hold up an exit. What is open when the rest is over, or when ctx is cancelled, as a
+// second signal should do, is closed at once, whatever is in hand, and the error that is
+// returned wraps that of ctx. Messages and hooks that end within half a second of that,
+// or within an eighth of the time that is left, are reported before their connection's
+// end; others delay it no longer. When ctx is over by then, the exporters get 1 second
+// all the same. A context without a deadline waits for the last message in hand.
 //
 // http.Server.Shutdown leaves WebSocket connections alone. Call it afterwards: until
 // then the server answers those that come. Further calls of Shutdown wait for the
@@ -98,13 +99,18 @@ func (a *Agent) Shutdown(ctx context.Context) error {
 	defer close(d.over)
 	a.stop()
 	drained := a.drain(ctx, d)
-	if ctx.Err() != nil {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportGrace)
-		defer cancel()
-		ctx = grace
-	}
-	d.err = errors.Join(drained, a.exporter.Shutdown(ctx))
+	reporting, cancel := reportContext(ctx)
+	defer cancel()
+	d.err = errors.Join(drained, a.exporter.Shutdown(reporting))
 	return d.err
+}
+
+// reportContext is how long the exporters have.
+func reportContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() != nil {
+		return context.WithTimeout(context.WithoutCancel(ctx), reportGrace)
+	}
+	return context.WithTimeout(ctx, maxReserve)
 }
 
 // Draining reports whether Shutdown has been called: the agent takes no connections
@@ -133,15 +139,28 @@ func (a *Agent) drain(ctx context.Context, d *drain) error {
 	defer cancel()
 	err := a.closeAll(within, d)
 	if err != nil {
-		a.cutOff(d)
-		if n := d.cutOff.Load(); n > 0 {
-			err = fmt.Errorf("apmws: shutdown: %d connections were cut off: %w", n, err)
-		} else {
-			err = fmt.Errorf("apmws: shutdown: a handshake has not ended: %w", err)
-		}
+		a.cutOff(ctx, d)
+		err = a.unfinished(d, err)
 	}
 	a.logDrained(d)
 	return err
+}
+
+// unfinished says what has not ended by itself when the time was over. That is nothing
+// when the last of it has ended at that moment.
+func (a *Agent) unfinished(d *drain, why error) error {
+	switch n := d.cutOff.Load(); {
+	case n > 0:
+		return fmt.Errorf("apmws: shutdown: %d connections were cut off: %w", n, why)
+	case a.handshakes.Load() > 0:
+		return fmt.Errorf("apmws: shutdown: a handshake has not ended: %w", why)
+	case a.broadcasts.Load() > 0:
+		return fmt.Errorf("apmws: shutdown: a broadcast has not ended: %w", why)
+	case a.registry.size() > 0:
+		return fmt.Errorf("apmws: shutdown: the end of a connection has not been reported: %w", why)
+	default:
+		return nil
+	}
 }
 
 // quiet reports whether there is no connection, and none to come, and no broadcast.
@@ -208,27 +227,61 @@ func (a *Agent) drainPause(ctx context.Context, n int) (pause time.Duration) {
 	return pause
 }
 
-// cutOff closes at once what is open, and gives the ends a moment to be reported.
-func (a *Agent) cutOff(d *drain) {
+// cutOff closes at once what is open, and gives the ends a moment to be reported: at
+// first to the hooks of Endpoints, and then without those that do not return.
+func (a *Agent) cutOff(ctx context.Context, d *drain) {
 	d.cutting.Store(true)
 	turns := make(chan struct{}, maxCutters)
 	for _, c := range a.registry.open() {
-		d.cutOff.Add(1)
+		if !c.claimCutOff(d) {
+			continue
+		}
 		turns <- struct{}{}
 		go func() {
 			defer func() { <-turns }()
-			c.cut(websocket.CloseGoingAway, goingAwayReason, CauseDrain)
+			c.cut(goingAwayReason, CauseDrain)
 		}()
 	}
-	patience := time.NewTimer(reportGrace / 2)
-	defer patience.Stop()
+	patience := reportGrace / 2
+	if deadline, bounded := ctx.Deadline(); bounded && ctx.Err() == nil {
+		patience = min(patience, time.Until(deadline)/8) // it is the exporters' time
+	}
+	if a.gone(d, patience) {
+		return
+	}
+	for _, c := range a.registry.open() {
+		c.releaseConnect(OutcomeFailure)
+		c.release()
+	}
+	a.gone(d, patience)
+}
+
+// claimCutOff reports whether the caller is to cut the connection off, and counts it
+// then: it is open, and nobody else does.
+func (c *Conn) claimCutOff(d *drain) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != open || c.cutShort {
+		return false
+	}
+	c.cutShort = true
+	d.cutOff.Add(1)
+	return true
+}
+
+// gone waits for the ends of all, but no longer than that. It reports whether all have
+// ended.
+func (a *Agent) gone(d *drain, patience time.Duration) bool {
+	late := time.NewTimer(patience)
+	defer late.Stop()
 	for a.registry.size() > 0 || a.broadcasts.Load() > 0 {
 		select {
 		case <-d.changed:
-		case <-patience.C:
-			return
+		case <-late.C:
+			return false
 		}
 	}
+	return true
 }
 
 // nudge makes the drain look again.
@@ -269,13 +322,12 @@ func (c *Conn) arrived() {
 	if d == nil {
 		return
 	}
-	if accepted {
-		if d.cutting.Load() {
-			d.cutOff.Add(1)
-			go c.cut(websocket.CloseGoingAway, goingAwayReason, CauseDrain)
-		} else {
-			c.retire(goingAwayReason, CauseDrain)
-		}
+	switch {
+	case !accepted:
+	case !d.cutting.Load():
+		c.retire(goingAwayReason, CauseDrain)
+	case c.claimCutOff(d):
+		go c.cut(goingAwayReason, CauseDrain)
 	}
 	d.nudge()
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -182,23 +183,27 @@ func TestShutdownCancelled(t *testing.T) {
 
 // TestShutdownReserves: the exporters have a part of the deadline to themselves.
 func TestShutdownReserves(t *testing.T) {
-	opts, has, release := holding()
-	defer close(release)
-	left := make(chan time.Duration, 1)
-	agent := New(Options{Exporters: []Exporter{shutdowner(func(ctx context.Context) error {
-		deadline, _ := ctx.Deadline()
-		left <- time.Until(deadline)
-		return ctx.Err()
-	})}})
-	conn := dial(t, serveWS(t, agent.Endpoint("/ws", opts)), nil)
-	send(t, conn, "hello")
-	receive(t, has)
-	if err := agent.Shutdown(within(t, 4*time.Second)); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 connections were cut off") {
-		t.Errorf("%v", err)
-	}
-	if d := receive(t, left); d <= 0 || d > 800*time.Millisecond {
-		t.Errorf("the exporters had %s", d)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		opts, has, release := holding()
+		defer close(release)
+		left := make(chan time.Duration, 1)
+		agent := New(Options{Exporters: []Exporter{shutdowner(func(ctx context.Context) error {
+			deadline, _ := ctx.Deadline()
+			left <- time.Until(deadline)
+			return ctx.Err()
+		})}})
+		conn := dialPipe(t, servePipes(t, agent.Endpoint("/ws", opts)))
+		send(t, conn, "hello")
+		receive(t, has)
+		reads(conn)
+		if err := agent.Shutdown(within(t, 4*time.Second)); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 connections were cut off") {
+			t.Errorf("%v", err)
+		}
+		// An eighth is for the hooks of those that are cut off.
+		if d := receive(t, left); d != 700*time.Millisecond {
+			t.Errorf("the exporters had %s", d)
+		}
+	})
 }
 
 // shutdowner is an exporter that records nothing.
@@ -233,6 +238,9 @@ func TestShutdownJoined(t *testing.T) {
 	default:
 	}
 	close(release)
+	if code, text := closeCodeOf(t, conn); code != websocket.CloseGoingAway {
+		t.Errorf("closed with %d %s", code, text)
+	}
 	if err := errors.Join(receive(t, first), receive(t, second)); err != nil {
 		t.Error(err)
 	}
@@ -319,5 +327,43 @@ func TestShutdownWaitsForHandshakes(t *testing.T) {
 	}
 	if err := receive(t, result); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestShutdownBoundsExporters: a back end that is away does not use up the time.
+func TestShutdownBoundsExporters(t *testing.T) {
+	for what, ctx := range map[string]context.Context{"no deadline": t.Context(), "much time": within(t, time.Hour)} {
+		left := make(chan time.Duration, 1)
+		agent := New(Options{Exporters: []Exporter{shutdowner(func(ctx context.Context) error {
+			deadline, _ := ctx.Deadline()
+			left <- time.Until(deadline)
+			return nil
+		})}})
+		if err := agent.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+		if d := receive(t, left); d <= 0 || d > 5*time.Second {
+			t.Errorf("%s: the exporters had %s", what, d)
+		}
+	}
+}
+
+// TestShutdownUnfinished: the error says what has not ended, and there is none where all
+// has at the last moment.
+func TestShutdownUnfinished(t *testing.T) {
+	for want, x := range map[string]struct{ cutOff, handshakes, broadcasts int64 }{
+		"2 connections were cut off": {2, 1, 1},
+		"a handshake has not ended":  {0, 1, 1},
+		"a broadcast has not ended":  {0, 0, 1},
+		"":                           {},
+	} {
+		agent, d := New(Options{}), new(drain)
+		d.cutOff.Store(x.cutOff)
+		agent.handshakes.Store(x.handshakes)
+		agent.broadcasts.Store(x.broadcasts)
+		err := agent.unfinished(d, context.Canceled)
+		if want == "" && err != nil || want != "" && (!errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v", want, err)
+		}
 	}
 }

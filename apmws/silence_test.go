@@ -110,8 +110,12 @@ func TestHeartbeatLate(t *testing.T) {
 func TestHeartbeatUnread(t *testing.T) {
 	release := make(chan struct{})
 	b := newBeating(t, false, EndpointOptions{
-		Heartbeat: Heartbeat{Interval: 20 * time.Millisecond, Timeout: 40 * time.Millisecond},
-		Message:   func(context.Context, Message) error { <-release; return nil },
+		Heartbeat: Heartbeat{Interval: -1},
+		Message: func(ctx context.Context, _ Message) error {
+			FromContext(ctx).Heartbeat(Heartbeat{Interval: 20 * time.Millisecond, Timeout: 40 * time.Millisecond})
+			<-release
+			return nil
+		},
 	})
 	defer close(release)
 	conn := b.dial(t, "")

@@ -71,7 +71,7 @@ func (s *scope) startSpan(ctx context.Context, about *Conn, name string, opts Sp
 	}
 	span := &Span{span: handles, inner: liveScope{ctx: derived, parent: handles, weight: live.weight}}
 	span.scope.Context, span.scope.conn, span.scope.event = ctx, s.conn, s.event
-	span.scope.ids, span.scope.name, span.scope.root = s.ids, s.name, s
+	span.scope.ids, span.scope.message, span.scope.root = s.ids, s.message, s
 	if s.root != nil {
 		span.scope.root = s.root
 	}
@@ -108,7 +108,7 @@ func (c *Conn) startSend(ctx context.Context, m Message) *Span {
 	if s == nil || s.current() == nil {
 		return nil
 	}
-	name, _ := c.nameOf(m, &c.route.sends)
+	name := c.nameOf(m, &c.route.sends)
 	_, span := s.startSpan(ctx, c, "send "+name.name, SpanOptions{Type: sendType, Attrs: []slog.Attr{
 		slog.String(semconv.MessageType, m.Type.String()),
 		slog.Int(semconv.MessageLength, len(m.Data)),

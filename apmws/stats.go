@@ -74,7 +74,7 @@ type route struct {
 	writeDuration      histogram
 
 	refusals growMap[refusalKey, atomic.Int64] // statuses are bounded by HTTP, reasons are registered
-	calls    growMap[callKey, atomic.Int64]    // names are registered, addresses bounded by maxDestinations
+	calls    growMap[callKey, atomic.Int64]    // bounded by maxCallKeys
 }
 
 type refusalKey struct {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // tap is a hijacked connection that is followed as it passes. What the peers
@@ -13,42 +14,46 @@ import (
 //
 // A Conn does not hold its tap: a connection that the application forgets to
 // close is closed by the garbage collector, as it would be without the tap.
+//
+// The fields are in the order in which messages use them, a line of the cache after the
+// other: those of most connections have left the cache since their last message.
 type tap struct {
 	net.Conn
 	conn *Conn
-
+	// inFlight counts the calls under way. The one that finishes last after
+	// Close reports the end, so that its counts are complete.
+	inFlight atomic.Int32
+	closing  atomic.Bool
+	framed   atomic.Bool   // a 101 has been written: what passes is frames
+	hand     atomic.Uint32 // what the program has been given, see handEmpty
 	// One reader and one writer at a time, as in the net package, so that the
 	// order of the bytes here is that on the wire.
-	readMu   sync.Mutex
-	in       frameParser
-	answer   *responseHead // the server's, to a Dialer; nil: it has been read, or is this side's
-	timedOut bool          // the last read missed its deadline
+	readMu sync.Mutex
+	last   *lastRead              // nil: the program gets what is read; readMu
+	early  atomic.Pointer[[]byte] // bytes that came with the handshake, not yet counted
 
-	writeMu       sync.Mutex
-	out           frameParser
-	head          *responseHead // nil once the head has been written
-	writing       outbound      // what the write under way has in it
-	writeTimedOut bool          // the last write missed its deadline
-	deadline      writeDeadline
+	in            frameParser   // readMu
+	answer        *responseHead // the server's, to a Dialer; nil: it has been read, or is this side's; readMu
+	noDeadline    atomic.Bool   // it is known that the connection underneath has none for writing
+	timedOut      bool          // the last read missed its deadline; readMu
+	writeTimedOut bool          // the last write missed its deadline; writeMu
+	mute          bool          // nothing is written any more; writeMu
+	goodbye       bool          // a close frame has been written; writeMu
 
 	// What the heartbeat goes by; see hasRead and writeFrames.
 	reads  atomic.Uint64
 	quiet  atomic.Uint32 // the last of reads that brought nothing
 	writes atomic.Uint32 // odd while one is under way
-	owed   atomic.Uint64 // the payload of a ping that the next write is to be preceded by; 0: none
+	out    frameParser   // writeMu
 
-	hand    atomic.Uint32 // what the program has been given, see handEmpty
-	mute    bool          // nothing is written any more; writeMu
-	goodbye bool          // a close frame has been written; writeMu
-	last    *lastRead     // nil: the program gets what is read; readMu
-
-	early  atomic.Pointer[[]byte] // bytes that came with the handshake, not yet counted
-	framed atomic.Bool            // a 101 has been written: what passes is frames
-
-	// inFlight counts the calls under way. The one that finishes last after
-	// Close reports the end, so that its counts are complete.
-	inFlight atomic.Int32
-	closing  atomic.Bool
+	writeMu  sync.Mutex
+	owed     atomic.Uint64 // the payload of a ping that the next write is to be preceded by; 0: none
+	head     *responseHead // nil once the head has been written; writeMu
+	deadline writeDeadline
+	writing  outbound    // what the write under way has in it; writeMu
+	borrowed bool        // the write deadline is the agent's; deadline.mu
+	bare     bool        // the program has the connection underneath, too; deadline.mu
+	answered uint16      // the status of the answer whose head the write under way has ended, else 0; writeMu
 	lost     atomic.Bool // closed by the heartbeat
 }
 
@@ -123,17 +128,41 @@ func (t *tap) countEarly() {
 	}
 }
 
-// Write implements net.Conn.
-func (t *tap) Write(b []byte) (int, error) {
+// Write implements net.Conn. It and what it calls need little of the stack, see
+// handler.watch.
+func (t *tap) Write(b []byte) (n int, err error) {
 	t.enter()
-	defer t.leave()
-	n, status, err := t.write(b)
-	t.conn.nudge() // it may have waited for its turn
-	if status != 0 {
-		// After the lock is released: this exports and logs.
-		t.conn.answered(status)
+	t.writeMu.Lock()
+	defer t.leaveWrite()
+	switch {
+	case t.head != nil:
+		n, err = t.writeHead(b)
+	case !t.framed.Load():
+		n, err = t.Conn.Write(b)
+	case t.mute:
+		n, err = muted(b)
+	default:
+		if err = t.payPing(); err != nil {
+			break
+		}
+		n, err = t.writeFrames(b)
+		if r := t.conn.retiring.Load(); r != nil {
+			t.wrote(r)
+		}
 	}
 	return n, t.whyFailed(err)
+}
+
+// leaveWrite ends a call of Write.
+func (t *tap) leaveWrite() {
+	defer t.leave()
+	status := t.answered
+	t.answered = 0
+	t.writeMu.Unlock()
+	t.conn.nudge() // it may have waited for its turn
+	if status != 0 {
+		t.conn.answered(int(status)) // without the lock: this exports and logs
+	}
 }
 
 // whyFailed returns the error that the program gets.
@@ -144,44 +173,22 @@ func (t *tap) whyFailed(err error) error {
 	return err
 }
 
-// write returns the status when the head of the answer has just been written.
-func (t *tap) write(b []byte) (n, status int, err error) {
-	t.writeMu.Lock()
-	defer t.writeMu.Unlock()
-	if t.head != nil {
-		return t.writeHead(b)
-	}
-	if t.framed.Load() {
-		if t.mute {
-			n, err = muted(b)
-			return n, 0, err
-		}
-		if err = t.payPing(); err != nil {
-			return 0, 0, err
-		}
-		n, err = t.writeFrames(b)
-		if r := t.conn.retiring.Load(); r != nil {
-			t.wrote(r)
-		}
-	} else {
-		n, err = t.Conn.Write(b)
-	}
-	return n, 0, err
-}
-
 // maxPush is how much of a write goes to the connection underneath at once: what a peer
 // must at least take within a Heartbeat's Timeout to be alive.
 const maxPush = 64 << 10 // bytes
 
 // writeFrames writes what is frames, and follows them before they go out: the
 // answer to a ping or a close frame may be read by another goroutine before the
-// write returns. It must not need much of the stack, which would be kept for all idle
-// connections. writeMu is held.
+// write returns. writeMu is held.
 func (t *tap) writeFrames(b []byte) (n int, err error) {
-	var before frameParser
-	passed := t.follow(b, &before)
-
-	start := monotonic()
+	var p push
+	frame, payload := t.out.whole(b)
+	if p.whole = frame > 0 && frame == len(b); p.whole {
+		p.passed = frameCount{messages: 1, bytes: int64(payload)}
+	} else {
+		p.passed = t.follow(b, &p.before)
+	}
+	p.start = monotonic()
 	for { // in parts: whoever waits for the end of a write sees that it gets on
 		part := b[n:min(len(b), n+maxPush)]
 		t.writes.Add(1)
@@ -191,13 +198,36 @@ func (t *tap) writeFrames(b []byte) (n int, err error) {
 			break
 		}
 	}
-	took := monotonic() - start
+	t.pushed(&p, b, n, err)
+	return n, err
+}
+
+// push is a write of frames.
+type push struct {
+	before frameParser // what t.out was
+	passed frameCount  // what is in it
+	whole  bool        // nothing but one message, which has not been followed
+	start  time.Duration
+}
+
+// pushed notes how a write has ended. writeMu is held.
+//
+//go:noinline
+func (t *tap) pushed(p *push, b []byte, n int, err error) {
+	took := monotonic() - p.start
 	t.conn.route.writeDuration.record(t.conn.shard, took)
 	if took >= slowWrite {
 		t.conn.happened(writeBlocked, took)
 	}
 
-	t.settle(&before, passed, b, n)
+	if p.whole && n < len(b) {
+		p.passed, p.whole = t.follow(b, &p.before), false
+	}
+	if p.whole {
+		t.conn.sent(p.passed)
+	} else {
+		t.settle(&p.before, p.passed, b, n)
+	}
 	switch {
 	case err == nil:
 		if t.writeTimedOut {
@@ -207,14 +237,15 @@ func (t *tap) writeFrames(b []byte) (n int, err error) {
 	case !t.closing.Load():
 		t.writeTimedOut = t.conn.writeFailed(err)
 	}
-	return n, err
 }
 
 // follow follows frames that are about to be written. writeMu is held.
+//
+//go:noinline
 func (t *tap) follow(b []byte, before *frameParser) (passed frameCount) {
 	*before = t.out
-	t.writing = outbound{conn: t.conn}
-	return t.out.feed(b, &t.writing)
+	t.writing = outbound{}
+	return t.out.feed(b, leaving{t})
 }
 
 // settle counts what follow has followed, of which n bytes have been written.
@@ -224,9 +255,9 @@ func (t *tap) settle(before *frameParser, passed frameCount, b []byte, n int) {
 	if n < len(b) {
 		// Follow again what did get through.
 		t.out = *before
-		through := outbound{dry: true}
+		var through outbound
 		passed = t.out.feed(b[:n], &through)
-		t.writing.takeBack(&through)
+		t.takeBack(&through)
 		closes = through.closes
 	}
 	t.goodbye = t.goodbye || closes > 0
@@ -236,9 +267,10 @@ func (t *tap) settle(before *frameParser, passed frameCount, b []byte, n int) {
 }
 
 // writeHead passes the head of the answer on, with the added headers. b may hold
-// what follows the head.
-func (t *tap) writeHead(b []byte) (n, status int, err error) {
+// what follows the head. writeMu is held.
+func (t *tap) writeHead(b []byte) (n int, err error) {
 	wasHeld := t.head.held
+	status := 0
 	out, rest, done := t.head.pass(b)
 	if done {
 		status = t.head.status
@@ -257,12 +289,13 @@ func (t *tap) writeHead(b []byte) (n, status int, err error) {
 		if wasHeld && wrote == 0 {
 			missing--
 		}
-		return max(0, inHead-missing), 0, err
+		return max(0, inHead-missing), err
 	}
 	if len(rest) > 0 {
 		n, err = t.writeFrames(rest)
 	}
-	return inHead + n, status, err
+	t.answered = uint16(status)
+	return inHead + n, err
 }
 
 // open makes what passes from now on count as frames.
@@ -298,54 +331,5 @@ func (t *tap) flushHead() {
 	if t.head != nil && t.head.held {
 		t.head.held = false
 		_, _ = t.Conn.Write([]byte{'\r'}) // Close reports no write errors
-	}
-}
-
-// inbound receives the control frames of the peer.
-type inbound struct{ tap *tap }
-
-func (inbound) ping(uint64)           {}
-func (s inbound) pong(payload uint64) { s.tap.conn.pongReceived(payload) }
-
-func (s inbound) close(code int, reason string) {
-	s.tap.conn.peerClosed(code, reason)
-	s.tap.answeredClose(code, reason)
-}
-
-// outbound receives the control frames of this side, and counts them, so that
-// those that did not get through can be taken back.
-type outbound struct {
-	conn          *Conn
-	dry           bool // only count
-	pings, closes int
-	notClosed     func() // takes the first close frame back
-}
-
-func (*outbound) pong(uint64) {}
-
-func (s *outbound) ping(payload uint64) {
-	s.pings++
-	if !s.dry {
-		s.conn.pingSent(payload)
-	}
-}
-
-func (s *outbound) close(code int, reason string) {
-	s.closes++
-	if s.dry {
-		return
-	}
-	if takeBack := s.conn.ownClosed(code, reason); s.notClosed == nil {
-		s.notClosed = takeBack
-	}
-}
-
-// takeBack undoes what is not in through.
-func (s *outbound) takeBack(through *outbound) {
-	for range s.pings - through.pings {
-		s.conn.pingNotSent()
-	}
-	if s.closes > 0 && through.closes == 0 {
-		s.notClosed()
 	}
 }

@@ -40,17 +40,17 @@ type (
 )
 
 // observedConn returns the tap as a net.Conn with the methods of the connection
-// underneath.
+// underneath. The types are a pointer each, so that none is allocated.
 func (t *tap) observedConn() net.Conn {
-	switch c := t.Conn.(type) {
+	switch t.Conn.(type) {
 	case tcpConn:
-		return &tcpTap{streamTap{halfTap{t, c}, c}, c}
+		return tcpTap{streamTap{halfTap{t}}}
 	case streamConn:
-		return &streamTap{halfTap{t, c}, c}
+		return streamTap{halfTap{t}}
 	case tlsConn:
-		return &tlsTap{halfTap{t, c}, c}
+		return tlsTap{halfTap{t}}
 	case halfCloser:
-		return &halfTap{t, c}
+		return halfTap{t}
 	default:
 		return t
 	}
@@ -58,50 +58,51 @@ func (t *tap) observedConn() net.Conn {
 
 // NetConn returns the connection underneath. What is read from or written to it
 // is not counted.
-func (t *tap) NetConn() net.Conn { return t.Conn }
+func (t *tap) NetConn() net.Conn {
+	t.handOut()
+	return t.Conn
+}
 
 // observed tells Serve whose connection it is.
 func (t *tap) observed() *Conn { return t.conn }
 
-type halfTap struct {
-	*tap
-	half halfCloser
-}
+type halfTap struct{ *tap }
 
-func (t *halfTap) CloseWrite() error {
+func (t halfTap) CloseWrite() error {
 	t.flushHead()
-	return t.half.CloseWrite()
+	return t.Conn.(halfCloser).CloseWrite()
 }
 
-type tlsTap struct {
-	halfTap
-	tls tlsConn
-}
+type tlsTap struct{ halfTap }
+
+func (t tlsTap) under() tlsConn { return t.Conn.(tlsConn) }
 
 // NetConn is that of tls.Conn.
-func (t *tlsTap) NetConn() net.Conn                    { return t.tls.NetConn() }
-func (t *tlsTap) ConnectionState() tls.ConnectionState { return t.tls.ConnectionState() }
-
-type streamTap struct {
-	halfTap
-	stream streamConn
+func (t tlsTap) NetConn() net.Conn {
+	t.handOut()
+	return t.under().NetConn()
 }
 
-func (t *streamTap) CloseRead() error                      { return t.stream.CloseRead() }
-func (t *streamTap) SyscallConn() (syscall.RawConn, error) { return t.stream.SyscallConn() }
-func (t *streamTap) SetReadBuffer(bytes int) error         { return t.stream.SetReadBuffer(bytes) }
-func (t *streamTap) SetWriteBuffer(bytes int) error        { return t.stream.SetWriteBuffer(bytes) }
+func (t tlsTap) ConnectionState() tls.ConnectionState { return t.under().ConnectionState() }
 
-type tcpTap struct {
-	streamTap
-	tcp tcpConn
-}
+type streamTap struct{ halfTap }
 
-func (t *tcpTap) SetNoDelay(noDelay bool) error            { return t.tcp.SetNoDelay(noDelay) }
-func (t *tcpTap) SetLinger(sec int) error                  { return t.tcp.SetLinger(sec) }
-func (t *tcpTap) SetKeepAlive(keepalive bool) error        { return t.tcp.SetKeepAlive(keepalive) }
-func (t *tcpTap) SetKeepAlivePeriod(d time.Duration) error { return t.tcp.SetKeepAlivePeriod(d) }
+func (t streamTap) stream() streamConn { return t.Conn.(streamConn) }
 
-func (t *tcpTap) SetKeepAliveConfig(config net.KeepAliveConfig) error {
-	return t.tcp.SetKeepAliveConfig(config)
+func (t streamTap) CloseRead() error                      { return t.stream().CloseRead() }
+func (t streamTap) SyscallConn() (syscall.RawConn, error) { return t.stream().SyscallConn() }
+func (t streamTap) SetReadBuffer(bytes int) error         { return t.stream().SetReadBuffer(bytes) }
+func (t streamTap) SetWriteBuffer(bytes int) error        { return t.stream().SetWriteBuffer(bytes) }
+
+type tcpTap struct{ streamTap }
+
+func (t tcpTap) tcp() tcpConn { return t.Conn.(tcpConn) }
+
+func (t tcpTap) SetNoDelay(noDelay bool) error            { return t.tcp().SetNoDelay(noDelay) }
+func (t tcpTap) SetLinger(sec int) error                  { return t.tcp().SetLinger(sec) }
+func (t tcpTap) SetKeepAlive(keepalive bool) error        { return t.tcp().SetKeepAlive(keepalive) }
+func (t tcpTap) SetKeepAlivePeriod(d time.Duration) error { return t.tcp().SetKeepAlivePeriod(d) }
+
+func (t tcpTap) SetKeepAliveConfig(config net.KeepAliveConfig) error {
+	return t.tcp().SetKeepAliveConfig(config)
 }

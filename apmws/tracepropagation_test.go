@@ -106,7 +106,7 @@ func TestTraceContextOfMessage(t *testing.T) {
 			c.accepted()
 			handled := false
 			loop := &loop{ctx: c.scope, observed: c, handle: func(context.Context, Message) error { handled = true; return nil }}
-			if err := loop.observe(Message{Type: TextMessage, Data: []byte(test.payload)}); err != nil || !handled {
+			if err := loop.observe(new(buffer), Message{Type: TextMessage, Data: []byte(test.payload)}); err != nil || !handled {
 				t.Errorf("%q: handled %v, %v", test.payload, handled, err)
 			}
 			want := []SpanContext{test.remote}

@@ -47,10 +47,11 @@ const callType = "external.http"
 // belongs to no trace, and goes. The headers are set on a copy of the request.
 //
 // Hosts are told apart by their port, and beyond the first 100 of an agent they are
-// _OTHER, in spans too. A request whose context belongs to no connection goes to
-// base untouched and uncounted. What base returns is returned as it is, but for the
-// body of an answer, and a panic is not recovered. A vendor's own RoundTripper
-// around or below this one makes spans of its own.
+// _OTHER, in spans too. Beyond the first 2,000 combinations of route, message name and
+// host of an agent, calls are counted under the host _OTHER. A request whose context
+// belongs to no connection goes to base untouched and uncounted. What base returns is
+// returned as it is, but for the body of an answer, and a panic is not recovered. A
+// vendor's own RoundTripper around or below this one makes spans of its own.
 func Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport // now: it may be replaced by what is made here
@@ -71,7 +72,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	to := s.conn.agent.destinations.of(req.URL, &s.conn.agent.drops.hosts)
 	name := s.caller()
-	s.conn.route.calls.get(callKey{name, to.address}).Add(1)
+	s.conn.agent.destinations.count(s.conn.route, name, to, &s.conn.agent.drops.hosts)
 
 	method := boundedMethod(req.Method)
 	ctx, span := StartSpan(req.Context(), method+" "+to.address, SpanOptions{

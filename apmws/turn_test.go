@@ -11,7 +11,7 @@ import (
 // TestTurn: one at a time has it, those who wait get it in their order, and those
 // who give up do not get it.
 func TestTurn(t *testing.T) {
-	turn := newTurn()
+	var turn turn
 	if !turn.try() || turn.try() {
 		t.Fatal("it is not taken once")
 	}
@@ -58,7 +58,7 @@ func TestTurn(t *testing.T) {
 // TestTurnTogether: whoever gives up at whatever moment, it is neither lost nor
 // given to two.
 func TestTurnTogether(t *testing.T) {
-	turn := newTurn()
+	var turn turn
 	had, taken := 0, 0 // guarded by the turn
 	var group sync.WaitGroup
 	for g := range 8 {

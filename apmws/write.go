@@ -18,12 +18,16 @@ import (
 // EndpointOptions.WriteTimeout. When the turn does not come in time, nothing is
 // written and the connection is whole. After a deadline that passes during the
 // write the connection is broken, as always with gorilla; an Endpoint closes it
-// then. The errors are gorilla's own, ctx's, context.DeadlineExceeded or
-// ErrNotServing.
+// then. The errors are gorilla's own, ctx's, context.DeadlineExceeded, ErrNotServing,
+// or one that says that the type is not one of a message: control frames are
+// WebSocket's and Close's.
 func (c *Conn) Write(ctx context.Context, typ MessageType, data []byte) error {
 	serving := c.currentServing()
-	if serving == nil {
+	switch {
+	case serving == nil:
 		return ErrNotServing
+	case !typ.valid():
+		return errMessageType
 	}
 	span := c.startSend(ctx, Message{Type: typ, Data: data})
 	err := serving.write(ctx, typ, data)
@@ -41,10 +45,12 @@ type servedConn struct {
 }
 
 func (s *servedConn) write(ctx context.Context, typ MessageType, data []byte) error {
-	deadline, bounded := ctx.Deadline()
+	deadline, bounded := deadlineOf(ctx)
 	own := false
-	if latest := s.latest(monotonic()); !latest.IsZero() && (!bounded || latest.Before(deadline)) {
-		deadline, bounded, own = latest, true, true
+	if s.timeout > 0 {
+		if latest := s.latest(monotonic()); !bounded || latest.Before(deadline) {
+			deadline, bounded, own = latest, true, true
+		}
 	}
 	waited, err := s.turn.take(ctx, s.timeout)
 	if err != nil {
@@ -60,12 +66,27 @@ func (s *servedConn) write(ctx context.Context, typ MessageType, data []byte) er
 	return s.put(&queued{typ: typ, data: data}, deadline, own)
 }
 
-// latest is until when a write may last that begins now; zero: for good.
+// deadlineOf is ctx.Deadline, without a walk where that is known to find none.
+func deadlineOf(ctx context.Context) (deadline time.Time, bounded bool) {
+	if s, ok := ctx.(*scope); ok && s.unbounded {
+		return time.Time{}, false
+	}
+	return ctx.Deadline()
+}
+
+// latest is until when a write may last that begins now; zero: for good. It is up to a
+// sixteenth of the timeout later than that, so that writes in a row have one deadline,
+// which the tap sets once.
 func (s *servedConn) latest(now time.Duration) time.Time {
 	if s.timeout <= 0 {
 		return time.Time{}
 	}
-	return processStart.Add(now + s.timeout)
+	timeout := min(s.timeout, forever)
+	until := now + timeout
+	if step := timeout / 16; step > 0 {
+		until += step - until%step
+	}
+	return processStart.Add(until)
 }
 
 // put writes a message. The turn is held. own says that the deadline, if any, is

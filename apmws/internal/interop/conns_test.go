@@ -84,7 +84,7 @@ func TestOtherConns(t *testing.T) {
 				}
 				defer conn.Close()
 				put(conn, handshake())
-				_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second)) // met only when there is no half-close
+				_ = conn.SetReadDeadline(time.Now().Add(patience)) // met only when there is no half-close
 				read, err := io.ReadAll(conn)
 				put(conn, "bye")
 				_ = conn.(interface{ CloseWrite() error }).CloseWrite()

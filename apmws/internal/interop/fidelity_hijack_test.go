@@ -74,7 +74,7 @@ func TestHijack(t *testing.T) {
 		client: func(p *peer) string {
 			p.write([]byte(handshake()))
 			var b [1]byte
-			_ = p.conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+			_ = p.conn.SetReadDeadline(time.Now().Add(patience))
 			for i := range len(switching) {
 				if _, err := io.ReadFull(p.br, b[:]); err != nil {
 					_ = p.conn.Close()
