@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -156,54 +157,63 @@ func TestEndAfterHooks(t *testing.T) {
 // TestCutOffAfterHooks: the Close hook of a connection that is cut off, and the message
 // whose write that ends, come before its end.
 func TestCutOffAfterHooks(t *testing.T) {
-	rec := newRecorder()
-	agent := New(Options{Exporters: []Exporter{rec}})
-	var opts EndpointOptions
-	opts.Message = func(ctx context.Context, _ Message) (err error) {
-		for err == nil {
-			err = FromContext(ctx).Write(ctx, BinaryMessage, make([]byte, 1<<20))
+	synctest.Test(t, func(t *testing.T) { // hooks get half a second
+		rec := newRecorder()
+		agent := New(Options{Exporters: []Exporter{rec}})
+		dialOne := servePipes(t, agent.Endpoint("/ws", EndpointOptions{
+			WriteTimeout: -1,
+			Heartbeat:    Heartbeat{Interval: -1},
+			Message: func(ctx context.Context, m Message) error {
+				return FromContext(ctx).Write(ctx, m.Type, m.Data)
+			},
+			Close: func(_ context.Context, c *Conn, _ error) {
+				time.Sleep(reportGrace / 4)
+				c.SetAttrs(slog.Bool("hook", true))
+			},
+		}))
+		writing, idle := dialPipe(t, dialOne), dialPipe(t, dialOne)
+		send(t, writing, "x") // and never reads
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		closed := make(chan int, 1)
+		go func() {
+			code, _ := closeCodeOf(t, idle)
+			closed <- code
+		}()
+		if err := agent.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
 		}
-		return err
-	}
-	opts.Close = func(_ context.Context, c *Conn, _ error) { c.SetAttrs(slog.Bool("hook", true)) }
-	url := serveWS(t, agent.Endpoint("/ws", opts))
-	writing, idle := dial(t, url, nil), dial(t, url, nil)
-	send(t, writing, "x") // and never reads
-	rec.wait(t, "message", 1)
-	eventually(t, "both are open", func() bool { return len(agent.Connections()) == 2 })
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := agent.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v", err)
-	}
-	if code, _ := closeCodeOf(t, idle); code != websocket.CloseGoingAway {
-		t.Errorf("the idle one was closed with %d", code)
-	}
-	ends := rec.all("disconnect")
-	if len(ends) != 2 || len(rec.all("message-end")) != 1 {
-		t.Fatalf("%d ends and %d messages were reported in time", len(ends), len(rec.all("message-end")))
-	}
-	for _, end := range ends {
-		if end.result != "drain" || end.attrs["hook"] != true {
-			t.Errorf("DISCONNECT is %s, %v", end.result, end.attrs)
+		ends := rec.all("disconnect")
+		if len(ends) != 2 || len(rec.all("message-end")) != 1 {
+			t.Fatalf("%d ends and %d messages were reported in time", len(ends), len(rec.all("message-end")))
 		}
-	}
-	if d := agent.Stats().Drain; d.CutOff != 2 {
-		t.Errorf("%+v", d)
-	}
+		for _, end := range ends {
+			if end.result != "drain" || end.attrs["hook"] != true {
+				t.Errorf("DISCONNECT is %s, %v", end.result, end.attrs)
+			}
+		}
+		if d := agent.Stats().Drain; d.CutOff != 2 {
+			t.Errorf("%+v", d)
+		}
+		if code := <-closed; code != websocket.CloseGoingAway {
+			t.Errorf("the idle one was closed with %d", code)
+		}
+	})
 }
 
 // TestCutOffCountsOnce: a connection that comes while others are cut off is counted
 // once, whoever finds it first.
 func TestCutOffCountsOnce(t *testing.T) {
 	c := tapOver(t, &scripted{write: func(b []byte) (int, error) { return len(b), nil }}).conn
-	agent := c.agent
 	d := &drain{began: time.Now(), changed: make(chan struct{}, 1)}
-	agent.drainage.Store(d)
-	c.hold() // it stays while it is counted
-	agent.cutOff(t.Context(), d)
+	d.cutting.Store(true)
+	c.agent.drainage.Store(d)
+	if !c.claimCutOff(d) {
+		t.Fatal("an open connection is not to be cut off")
+	}
 	c.arrived()
-	if n := d.cutOff.Load(); n != 1 {
-		t.Errorf("it was counted %d times", n)
+	if n := d.cutOff.Load(); n != 1 || len(c.agent.Connections()) != 1 {
+		t.Errorf("it was counted %d times, %d are open", n, len(c.agent.Connections()))
 	}
 }
