@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"runtime"
 	"strings"
@@ -223,19 +224,32 @@ func checkAttach(k *kit) {
 	s.attached()
 	s.openConn().closed(apmws.ConnEnd{})
 	s.wantSuccess("Shutdown", shutdowner.Shutdown)
-	now := 0
-	if !k.eventually(func() bool { now = goroutinesOf(s.Exporter); return now <= before }) {
-		s.errorf("%d goroutines that the exporter's package has started are left after Shutdown; before Attach there were %d", now, before)
+	left := 0
+	if !k.eventually(func() bool {
+		now := goroutinesOf(s.Exporter)
+		maps.DeleteFunc(now, func(id string, _ bool) bool { return before[id] })
+		left = len(now)
+		return left == 0
+	}) {
+		s.errorf("%d goroutines that the exporter's package has started since Attach are left after Shutdown", left)
 	}
 }
 
-// goroutinesOf counts the goroutines that an exporter's package has started.
-func goroutinesOf(e apmws.Exporter) int {
+// goroutinesOf returns the goroutines that an exporter's package has started: those
+// from earlier may end at any time, so that their number says little.
+func goroutinesOf(e apmws.Exporter) (ids map[string]bool) {
 	t := reflect.TypeOf(e)
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	return strings.Count(allStacks(), "\ncreated by "+symbolPath(t.PkgPath())+".")
+	ids = make(map[string]bool)
+	for stack := range strings.SplitSeq(allStacks(), "\n\n") {
+		if strings.Contains(stack, "\ncreated by "+symbolPath(t.PkgPath())+".") {
+			id, _, _ := strings.Cut(stack, " [") // goroutine 18 [running]:
+			ids[id] = true
+		}
+	}
+	return ids
 }
 
 // symbolPath is a package's path as the runtime writes it: dots after the last
