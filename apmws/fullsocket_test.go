@@ -72,7 +72,7 @@ func TestHeartbeatSlowPeer(t *testing.T) {
 	t.Parallel()
 	const size = 24 << 20
 	b := newBeating(t, false, EndpointOptions{
-		Heartbeat:    Heartbeat{Interval: 20 * time.Millisecond, Timeout: 1500 * time.Millisecond},
+		Heartbeat:    Heartbeat{Interval: 20 * time.Millisecond, Timeout: 5 * time.Second},
 		WriteTimeout: -1,
 		Message: func(ctx context.Context, m Message) error {
 			return FromContext(ctx).Write(ctx, m.Type, make([]byte, size))
@@ -90,7 +90,7 @@ func TestHeartbeatSlowPeer(t *testing.T) {
 		if _, err := io.CopyN(io.Discard, message, min(left, 1<<20)); err != nil {
 			t.Fatalf("%d bytes before the end: %v", left, err)
 		}
-		time.Sleep(140 * time.Millisecond) // in all, more than twice the timeout
+		time.Sleep(450 * time.Millisecond) // in all, more than twice the timeout
 	}
 	if lines := b.lines(t, "websocket peer lost"); len(lines) != 0 {
 		t.Errorf("%v", lines)
