@@ -3,8 +3,6 @@ package apmws
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -13,169 +11,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
-	"github.com/rs/zerolog"
 )
-
-// cutter is a proxy that can stop forwarding, in either direction, without a word
-// to anybody: what a network does that drops packets.
-type cutter struct {
-	addr             string
-	toServer, toPeer atomic.Bool // cut
-}
-
-func newCutter(t *testing.T, server string) *cutter {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &cutter{addr: l.Addr().String()}
-	var conns []net.Conn
-	var mu sync.Mutex
-	keep := func(c net.Conn) {
-		mu.Lock()
-		defer mu.Unlock()
-		conns = append(conns, c)
-	}
-	t.Cleanup(func() {
-		l.Close()
-		mu.Lock()
-		defer mu.Unlock()
-		for _, c := range conns {
-			c.Close()
-		}
-	})
-	pass := func(to, from net.Conn, cut *atomic.Bool) {
-		b := make([]byte, 4096)
-		for {
-			n, err := from.Read(b)
-			if cut.Load() {
-				if err != nil {
-					return
-				}
-				continue
-			}
-			if err != nil {
-				to.Close()
-				return
-			}
-			if _, err := to.Write(b[:n]); err != nil {
-				return
-			}
-		}
-	}
-	go func() {
-		for {
-			peer, err := l.Accept()
-			if err != nil {
-				return
-			}
-			keep(peer)
-			up, err := net.Dial("tcp", server)
-			if err != nil {
-				continue
-			}
-			keep(up)
-			go pass(up, peer, &p.toServer)
-			go pass(peer, up, &p.toPeer)
-		}
-	}()
-	return p
-}
-
-// beating is a server with an endpoint and a heartbeat.
-type beating struct {
-	*httptest.Server
-	agent  *Agent
-	rec    *recorder
-	logs   *lockedBuffer
-	closed chan error // of the Close hook
-}
-
-// lines returns the log's lines with that message.
-func (b *beating) lines(t *testing.T, msg string) (found []map[string]any) {
-	t.Helper()
-	for line := range strings.Lines(b.logs.String()) {
-		var m map[string]any
-		if err := json.Unmarshal([]byte(line), &m); err != nil {
-			t.Fatal(err)
-		}
-		if m["message"] == msg {
-			found = append(found, m)
-		}
-	}
-	return found
-}
-
-func newBeating(t *testing.T, withTLS bool, opts EndpointOptions) *beating {
-	t.Helper()
-	b := &beating{rec: newRecorder(), logs: new(lockedBuffer), closed: make(chan error, 1000)}
-	logger := zerolog.New(b.logs)
-	b.agent = New(Options{Exporters: []Exporter{b.rec}, Logger: &logger})
-	if opts.Message == nil {
-		opts.Message = func(ctx context.Context, m Message) error { return FromContext(ctx).Write(ctx, m.Type, m.Data) }
-	}
-	opts.Close = func(_ context.Context, c *Conn, err error) {
-		c.SetAttrs(slog.Bool("hook", true))
-		b.closed <- err
-	}
-	b.Server = httptest.NewUnstartedServer(b.agent.Endpoint("/ws", opts))
-	if withTLS {
-		b.StartTLS()
-	} else {
-		b.Start()
-	}
-	t.Cleanup(b.Close)
-	return b
-}
-
-// dial connects a client, through a proxy where addr is one's.
-func (b *beating) dial(t *testing.T, addr string) *websocket.Conn {
-	t.Helper()
-	d := websocket.Dialer{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-		NetDial: func(network, addr string) (net.Conn, error) {
-			conn, err := net.Dial(network, addr)
-			if err == nil {
-				err = conn.(*net.TCPConn).SetReadBuffer(16 << 10) // so that little is in flight to who does not read
-			}
-			return conn, err
-		},
-	}
-	scheme := "ws://"
-	if b.TLS != nil {
-		scheme = "wss://"
-	}
-	if addr == "" {
-		addr = b.Listener.Addr().String()
-	}
-	conn, _, err := d.Dial(scheme+addr, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
-func (b *beating) route() RouteStats { return b.agent.Stats().Routes[0] }
-
-// reads makes a client read, and so answer pings.
-func reads(conn *websocket.Conn) {
-	go func() {
-		for {
-			if _, _, err := conn.ReadMessage(); err != nil {
-				return
-			}
-		}
-	}()
-}
 
 // TestHeartbeatRTT: pings are answered by a client that reads, and measured.
 func TestHeartbeatRTT(t *testing.T) {
